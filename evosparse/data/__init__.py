@@ -1,0 +1,19 @@
+"""Data sets as train, validation and test: three types that cannot be taken for one another."""
+
+from __future__ import annotations
+
+from evosparse.data.prepare import load
+from evosparse.data.sets import DataSet, Examples, SearchData, Test, Train, Validation, describe
+from evosparse.data.spec import DataSpec
+
+__all__ = [
+    "DataSet",
+    "DataSpec",
+    "Examples",
+    "SearchData",
+    "Test",
+    "Train",
+    "Validation",
+    "describe",
+    "load",
+]

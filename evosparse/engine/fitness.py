@@ -1,0 +1,176 @@
+"""The contract of a fitness function, and how a plain Python function becomes one."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evosparse.engine.candidate import Genome, Objectives
+from evosparse.engine.seeds import SeedKey
+from evosparse.errors import PluginError, nearest
+from evosparse.plugins import reference_to, resolve
+
+ENTRY_POINTS = "evosparse.fitness"
+_INJECTED = ("seed", "data", "device")
+_MARK = "evosparse_objectives"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a fitness is given on each worker.
+
+    Args:
+        data: what the problem supplies for its search, never the test set.
+        device: ``cpu``, or ``cuda`` on a worker that has a share of a GPU.
+    """
+
+    data: object
+    device: str = "cpu"
+
+
+class Fitness(ABC):
+    """Judges genomes; the plug-in point of evosparse.
+
+    Attributes:
+        objectives: name and direction of each objective, in order; one entry makes a single-objective search.
+        batched: whether genomes of one call share computation. If not, they are evaluated one at a time, so that a bad
+            one is known at once.
+    """
+
+    objectives: Objectives
+    batched: bool = True
+
+    def prepare(self, resources: Resources) -> None:
+        """Get ready, once per worker: for instance, bring the data to the device."""
+
+    @abstractmethod
+    def evaluate(self, genomes: Sequence[Genome], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
+        """Measure genomes.
+
+        The measures of a genome may depend on the genome and its key alone, not on what else is in the call.
+
+        Args:
+            genomes: what to judge.
+            seeds: the key of each genome's evaluation, made from the campaign's seed and the genome; ``key.root`` is
+                the same for all.
+
+        Returns:
+            For each genome the value of every objective, and of any further measure worth keeping.
+        """
+
+
+def fitness(*, maximize: str | Sequence[str] = (), minimize: str | Sequence[str] = ()) -> Callable[[Callable], Callable]:
+    """Mark a plain function of one genome as a fitness function.
+
+    The function is called with a genome, and by name with whatever of ``seed`` (a `SeedKey`), ``data`` and ``device`` it
+    accepts, and with the parameters of the campaign file. It returns a number, or a mapping from measure to number. It
+    stays an ordinary function: the mark is an attribute.
+
+    Args:
+        maximize, minimize: the objectives by direction, those to maximize first.
+
+    Raises:
+        PluginError: no objective is named, or one is named twice.
+    """
+    up, down = ((names,) if isinstance(names, str) else tuple(names) for names in (maximize, minimize))
+    objectives = {**dict.fromkeys(up, "max"), **dict.fromkeys(down, "min")}
+    if not objectives or len(objectives) != len(up) + len(down):
+        raise PluginError("expected at least one objective, each named once, such as @fitness(maximize='accuracy')")
+
+    def mark(function: Callable) -> Callable:
+        setattr(function, _MARK, objectives)
+        return function
+
+    return mark
+
+
+def find_fitness(reference: str, parameters: Mapping[str, object], base: Path | None = None) -> Fitness:
+    """Find a user's fitness by name and give it its parameters.
+
+    Args:
+        reference: ``module:name``, ``path/to/file.py:name``, or an entry point of the group ``evosparse.fitness``.
+        parameters: keyword arguments from the campaign file.
+        base: folder of the campaign file.
+
+    Raises:
+        PluginError: there is no such thing, it is no fitness, or the parameters do not fit it.
+    """
+    return as_fitness(resolve(reference, base, ENTRY_POINTS), parameters)
+
+
+def as_fitness(thing: object, parameters: Mapping[str, object] | None = None) -> Fitness:
+    """Turn a marked function, a `Fitness` class or a `Fitness` into a fitness ready for use.
+
+    Raises:
+        PluginError: it is none of these, or the parameters do not fit it.
+    """
+    parameters = dict(parameters or {})
+    if isinstance(thing, Fitness):
+        if parameters:
+            raise PluginError(f"{reference_to(thing)} is an instance and takes no parameters: name its class instead")
+        return thing
+    if isinstance(thing, type) and issubclass(thing, Fitness):
+        _check_parameters(thing, parameters, given=())
+        return thing(**parameters)
+    if callable(thing) and hasattr(thing, _MARK):
+        return FunctionFitness(thing, parameters)
+    raise PluginError(
+        f"{reference_to(thing)} is no fitness: mark the function with @evosparse.fitness(maximize='...') "
+        "or derive the class from evosparse.Fitness"
+    )
+
+
+class FunctionFitness(Fitness):
+    """A marked function of one genome, as a fitness.
+
+    Args:
+        function: what `fitness` marked.
+        parameters: further keyword arguments.
+
+    Raises:
+        PluginError: the function does not accept one genome and these parameters.
+    """
+
+    batched = False
+
+    def __init__(self, function: Callable, parameters: Mapping[str, object]) -> None:
+        self.function = function
+        self.parameters = dict(parameters)
+        self.objectives = getattr(function, _MARK)
+        self._resources = Resources(data=None)
+        _check_parameters(function, self.parameters, given=("genome",))
+        accepted = inspect.signature(function).parameters
+        self._wanted = [name for name in _INJECTED if name in accepted and name not in self.parameters]
+
+    def prepare(self, resources: Resources) -> None:
+        """Keep what the function may ask for."""
+        self._resources = resources
+
+    def evaluate(self, genomes: Sequence[Genome], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
+        """Call the function once for each genome."""
+        return [self._one(genome, seed) for genome, seed in zip(genomes, seeds, strict=True)]
+
+    def _one(self, genome: Genome, seed: SeedKey) -> Mapping[str, float]:
+        offered = {"seed": seed, "data": self._resources.data, "device": self._resources.device}
+        result = self.function(genome, **{name: offered[name] for name in self._wanted}, **self.parameters)
+        if not isinstance(result, Mapping) and len(self.objectives) == 1:
+            return {next(iter(self.objectives)): result}
+        return result
+
+
+def _check_parameters(function: Callable, parameters: Mapping[str, object], given: Sequence[str]) -> None:
+    """Refuse parameters that a call would refuse, before anything runs."""
+    name = reference_to(function)
+    accepted = inspect.signature(function).parameters
+    injected = {word: None for word in _INJECTED if given and word in accepted and word not in parameters}
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        for unknown in parameters.keys() - accepted.keys():
+            raise PluginError(f"{name} takes no parameter {unknown!r}: {nearest(unknown, accepted)}")
+    try:
+        inspect.signature(function).bind(*given, **injected, **parameters)
+    except TypeError as error:
+        expected = f"a call with {'one genome and ' if given else ''}the parameters {sorted(parameters)}"
+        raise PluginError(f"{name}{inspect.signature(function)} does not accept {expected}: {error}") from None

@@ -1,0 +1,122 @@
+"""The `training` section of a campaign file: optimizer, learning-rate schedule, batch size, dropout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from evosparse.section import Section
+
+_LEARNING_RATES = {"sgd": 0.1, "adam": 1.2e-3}
+
+
+class ScheduleSpec(Section):
+    """How the learning rate changes; a bare string is the name.
+
+    Attributes:
+        name: ``constant``; ``cosine``, from the full rate to zero over the whole training, step by step; or ``step``.
+        every: with step, the epochs after which the rate is multiplied by the factor, again and again.
+        factor: with step, what it is multiplied by.
+    """
+
+    name: Literal["constant", "cosine", "step"] = "constant"
+    every: int | None = Field(default=None, ge=1)
+    factor: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ScheduleSpec:
+        given = (self.every is not None, self.factor is not None)
+        if given != (self.name == "step",) * 2:
+            raise ValueError("expected every (epochs) and factor with name: step, both of them and only there")
+        return self
+
+    def share(self, epochs: float, total_epochs: int) -> float:
+        """Return the share of the full learning rate.
+
+        Args:
+            epochs: how far the training is, with the fraction of the present epoch.
+            total_epochs: length of the whole training.
+        """
+        if self.name == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * epochs / total_epochs))
+        if self.name == "step":
+            return self.factor ** (int(epochs) // self.every)
+        return 1.0
+
+
+class TrainingSpec(Section):
+    """How networks are trained; the loss is cross-entropy.
+
+    Attributes:
+        optimizer: ``adam`` (betas 0.9 and 0.999) or ``sgd``.
+        learning_rate: 0.0012 for adam (that of the lottery tickets' LeNet-300-100), 0.1 for sgd, if not given.
+        momentum: of sgd.
+        nesterov: Nesterov's momentum, for sgd.
+        weight_decay: added to the gradients as weight_decay * value (torch's L2 penalty, not AdamW's), biases included.
+        batch: examples in a minibatch; the last one of an epoch may have fewer.
+        schedule: how the learning rate changes.
+        dropout: probability of dropping a hidden activation; in a user's module that of its nn.Dropout layers, which
+            keep their own if this is 0.
+    """
+
+    optimizer: Literal["sgd", "adam"] = "adam"
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+    batch: int = Field(default=64, ge=1)
+    schedule: ScheduleSpec = ScheduleSpec()
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_optimizer(cls, value: Any) -> Any:
+        # Filled in here, so that the resolved spec says which learning rate was used.
+        if isinstance(value, dict) and "learning_rate" not in value:
+            optimizer = value.get("optimizer", "adam")
+            if isinstance(optimizer, str) and optimizer in _LEARNING_RATES:
+                return {**value, "learning_rate": _LEARNING_RATES[optimizer]}
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainingSpec:
+        if self.optimizer == "adam" and (self.momentum or self.nesterov):
+            raise ValueError("momentum and nesterov are of optimizer: sgd; adam has its own, leave them out")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum, such as 0.9")
+        return self
+
+
+def make_optimizer(spec: TrainingSpec, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+    """Return torch's optimizer over stacked parameters; it works elementwise, so one serves all networks.
+
+    Args:
+        spec: the training.
+        parameters: leaf tensors with the values of all networks.
+    """
+    if spec.optimizer == "adam":
+        # Fused: measured 1.2 to 1.5 times faster in whole training steps than torch's other two forms.
+        return torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
+    return torch.optim.SGD(
+        parameters,
+        lr=spec.learning_rate,
+        momentum=spec.momentum,
+        nesterov=spec.nesterov,
+        weight_decay=spec.weight_decay,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

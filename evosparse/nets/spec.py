@@ -1,0 +1,91 @@
+"""The `network` section of a campaign file, and the network that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from evosparse.errors import PluginError, SpecError
+from evosparse.nets.architectures import Network, multilayer_perceptron
+from evosparse.nets.inspection import inspect_module
+from evosparse.nets.modules import LENET5_MINIMUM, Activation, LeNet5
+from evosparse.plugins import resolve
+from evosparse.section import Section
+
+_LENET300 = (300, 100)
+
+
+class NetworkSpec(Section):
+    """Which network a campaign trains; a bare string is its name.
+
+    Attributes:
+        name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units) or ``lenet5`` (see `LeNet5`).
+        hidden: units of each hidden layer, for ``mlp`` alone.
+        activation: of all layers but the last, for the named networks; relu if not given.
+        module: instead of a name, the user's factory, ``path/to/file.py:factory`` or ``package.module:factory``; it is
+            called factory(input_shape, classes, **parameters) and returns a torch.nn.Module.
+        parameters: further arguments of the factory.
+    """
+
+    name: Literal["mlp", "lenet300", "lenet5"] | None = None
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    activation: Activation | None = None
+    module: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> NetworkSpec:
+        if (self.name is None) == (self.module is None):
+            raise ValueError("expected either a name (mlp, lenet300, lenet5) or a module (path/to/file.py:factory)")
+        if (self.hidden is not None) != (self.name == "mlp"):
+            raise ValueError("expected the units of the hidden layers as hidden: [64, 32] with name: mlp, and only there")
+        if self.parameters and self.module is None:
+            raise ValueError(f"parameters are those of a module's factory; {self.name} takes none")
+        if self.activation is not None and self.module is not None:
+            raise ValueError("a module chooses its own activations; hand them to its factory as parameters")
+        return self
+
+
+def build(spec: NetworkSpec, input_shape: Sequence[int], classes: int, base: Path | None = None) -> Network:
+    """Bind the network that a spec names to the shape of the data.
+
+    Args:
+        spec: the network.
+        input_shape: shape of one example.
+        classes: number of classes.
+        base: folder that the path of a user's module is relative to.
+
+    Raises:
+        SpecError: the network cannot take inputs of this shape.
+        PluginError: the user's factory cannot be found, or what it returns cannot be trained (see `inspect_module`).
+    """
+    shape, activation = tuple(input_shape), spec.activation or "relu"
+    if spec.module is not None:
+        factory = resolve(spec.module, base)
+        if not callable(factory):
+            raise PluginError(
+                f"network.module: expected a callable factory(input_shape, classes, **parameters),"
+                f" {spec.module!r} is of type {type(factory).__name__}"
+            )
+        return inspect_module(partial(factory, shape, classes, **spec.parameters), shape, classes, spec.module)
+    if spec.name == "lenet5":
+        _expect_image(shape)
+        return inspect_module(partial(LeNet5, shape, classes, activation), shape, classes, spec.name)
+    return multilayer_perceptron(shape, classes, _LENET300 if spec.hidden is None else spec.hidden, activation)
+
+
+def _expect_image(shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3) or min(shape[-2:]) < LENET5_MINIMUM:
+        raise SpecError(
+            f"network lenet5: expected images of shape (height, width) or (channels, height, width), at least"
+            f" {LENET5_MINIMUM}x{LENET5_MINIMUM} pixels, got inputs of shape {shape}; use an mlp or a module of your own"
+        )
