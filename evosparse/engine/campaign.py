@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,14 +128,11 @@ class Campaign:
             self._amend(self.spec.model_copy(update={"stop": self.spec.stop.model_copy(update={"generations": generations})}))
         workers = self.spec.evaluation.workers if workers is None else workers
         listener.begin(self)
-        if self._stop_reason() is None or not self.store.finished:
-            with ExitStack() as stack:
-                make = stack.enter_context(self._evaluators(workers, address))
-                reason = self._search(make, listener)
-                self._examine(make, reason, listener)
-        arms = self.results()
-        listener.end(self)
-        return arms
+        try:
+            self._run(workers, address, listener)
+        finally:
+            listener.end(self)
+        return self.results()
 
     def results(self) -> list[Arm]:
         """Summarise the examination: the winner and its baselines; empty before it took place."""
@@ -149,6 +147,12 @@ class Campaign:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _run(self, workers: int | None, address: str | None, listener: Listener) -> None:
+        if self._stop_reason() is None or not self.store.finished:
+            with self._evaluators(workers, address) as make:
+                reason = self._search(make, listener)
+                self._examine(make, reason, listener)
 
     def _begin(self, spec: CampaignSpec, problem: Problem, folder: Path, base: Path | None) -> None:
         header = Header(
@@ -269,9 +273,9 @@ class Campaign:
     def _outcomes(self, evaluator: Evaluator, genomes: Sequence[Genome], listener: Listener) -> list[Outcome]:
         """Evaluate genomes, each distinct one once if the cache is on."""
         if not self.spec.evaluation.cache:
-            return evaluator.evaluate([self._job(genome) for genome in genomes], self._progress(listener, len(genomes)))
+            return evaluator.evaluate([Job.of(genome, self.spec.seed) for genome in genomes], self._progress(listener, len(genomes)))
         unknown = {genome.key: genome for genome in genomes if genome.key not in self._cache}
-        jobs = [self._job(genome) for genome in unknown.values()]
+        jobs = [Job.of(genome, self.spec.seed) for genome in unknown.values()]
         fresh = dict(zip(unknown, evaluator.evaluate(jobs, self._progress(listener, len(jobs))), strict=True))
         outcomes = []
         for genome in genomes:
@@ -283,10 +287,6 @@ class Campaign:
             if fresh[genome.key].status in (Status.OK, Status.INVALID):
                 self._cache[genome.key] = fresh[genome.key]
         return outcomes
-
-    def _job(self, genome: Genome) -> Job:
-        # The key depends on the genome alone: so equal genomes have equal results, whenever they are proposed.
-        return Job(genome.to_bytes(), self._key.child("evaluate").child(genome.key))
 
     def _progress(self, listener: Listener, total: int) -> Callable[[int], None]:
         done = 0
@@ -365,8 +365,6 @@ class Campaign:
 
 
 def _from_cache(outcome: Outcome) -> Outcome:
-    from dataclasses import replace
-
     return replace(outcome, cached=True, seconds=0.0)
 
 

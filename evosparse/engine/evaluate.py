@@ -21,7 +21,7 @@ from types import TracebackType
 import torch
 from threadpoolctl import threadpool_limits
 
-from evosparse.engine.candidate import Outcome, Status
+from evosparse.engine.candidate import Genome, Outcome, Status
 from evosparse.engine.fitness import Fitness, Resources
 from evosparse.engine.problem import Stage
 from evosparse.engine.seeds import SeedKey
@@ -42,6 +42,14 @@ class Job:
 
     genome: bytes
     seed: SeedKey
+
+    @classmethod
+    def of(cls, genome: Genome, seed: int) -> Job:
+        """Make the job of a genome in the campaign with that seed.
+
+        The key depends on the genome alone: so equal genomes have equal results, whenever they are proposed.
+        """
+        return cls(genome.to_bytes(), SeedKey(seed).child("evaluate").child(genome.key))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Listener:
         """A generation has been committed."""
 
     def end(self, campaign: Campaign) -> None:
-        """The campaign has ended well."""
+        """The campaign has ended, well or not."""
 
 
 class PlainProgress(Listener):
@@ -60,7 +60,8 @@ class PlainProgress(Listener):
         self._write(progress_line(campaign))
 
     def end(self, campaign: Campaign) -> None:
-        self._write(f"{campaign.folder}: done after {campaign.generation} generations")
+        if campaign.store.finished:
+            self._write(f"{campaign.folder}: done after {campaign.generation} generations ({campaign.store.reason})")
 
     def _write(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import Search
-from evosparse.masks.genome import Mask
-from evosparse.masks.sparsity import Distribution
+from evosparse.masks.genome import LayerShape, Mask
+from evosparse.masks.sparsity import Distribution, counts
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.section import Section
 
@@ -41,6 +41,15 @@ class Method(Section):
     """
 
     distribution: Distribution = Field(default_factory=Distribution)
+
+    def counts(self, layers: Sequence[LayerShape], sparsity: float) -> tuple[int, ...]:
+        """Return how many connections each layer has at that sparsity of the whole network."""
+        return counts(layers, sparsity, self.distribution)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether weights that a cut removes keep their initial value instead of becoming zero."""
+        return False
 
     @abstractmethod
     def search(self, bench: Workbench) -> MaskSearch:

@@ -108,7 +108,7 @@ def dissipate(parameters: Dissipating, bench: Workbench, key: SeedKey) -> Mask:
     mask = dense_mask(bench)
     counts = [1] * len(mask.layers)
     if parameters.sparsity is not None:
-        counts = parameters.distribution.counts(bench.network.layers, parameters.sparsity)
+        counts = parameters.counts(bench.network.layers, parameters.sparsity)
     if parameters.rule == "budget":
         population = run_phases(bench, key, [Phase(None, parameters.epochs)])
         return keep_largest(changes(population, parameters.change), counts, mask)

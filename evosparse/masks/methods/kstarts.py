@@ -20,7 +20,7 @@ from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
-from evosparse.masks.fitness import SCORE, MaskedScoreFitness, ScoreFitness, TrainedFitness, layer_score
+from evosparse.masks.fitness import MaskedScoreFitness, ScoreFitness, TrainedFitness, layer_score
 from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
 from evosparse.masks.operators import compose, random_mask
@@ -98,7 +98,7 @@ class KStartsSearch(MaskSearch):
     def __init__(self, parameters: KStarts, bench: Workbench) -> None:
         self.parameters = parameters
         self.layers = bench.network.layers
-        self.counts = parameters.distribution.counts(self.layers, parameters.sparsity)
+        self.counts = parameters.counts(self.layers, parameters.sparsity)
         self.generation = 0
         self.starts: list[Candidate] = []
 
@@ -142,6 +142,3 @@ def layer_winner(starts: Sequence[Candidate]) -> Candidate | None:
     ]
     parents = tuple(dict.fromkeys(start.uid for start in best))
     return Candidate(compose([start.genome for start in best]), parents=parents)
-
-
-__all__ = ["SCORE", "KStarts", "KStartsSearch"]
