@@ -201,7 +201,7 @@ def _validate(document: dict[str, Any]) -> tuple[CampaignSpec | None, list[Compl
     if clash:
         raise PluginError(f"the kind {name!r} claims keys of the engine: {', '.join(clash)}; rename them in its Spec")
     problem, their_complaints = _attempt(model, rest, own_keys)
-    spec, complaints = _attempt(CampaignSpec, {**own, "problem": problem or Section()})
+    spec, complaints = _attempt(CampaignSpec, {**own, "problem": Section() if problem is None else problem})
     complaints += their_complaints
     return (None if complaints else spec), complaints
 

@@ -116,7 +116,7 @@ class Examiner(Fitness):
 
     ``test_accuracy`` is that of the last epoch; ``test_accuracy_selected`` that of the epoch with the best validation
     accuracy, the first of equals, counted from where the final mask is set: an earlier epoch would be that of a denser
-    network.
+    network. Where a mask is cut in training, ``test_accuracy_at_cut`` is that of the moment after.
     """
 
     objectives: Objectives = {"test_accuracy": "max"}
@@ -143,6 +143,7 @@ class Examiner(Fitness):
         best = np.full(len(trials), -np.inf)
         selected = np.zeros(len(trials))
         validation, test = self.bench.validation, self.test
+        at_cut = population.accuracy(test.x, test.y)
         for epoch in range(max(1, trials[0].phases[-1].epochs)):
             if trials[0].phases[-1].epochs:
                 population.train(self.bench.train.x, self.bench.train.y, 1)
@@ -151,11 +152,15 @@ class Examiner(Fitness):
             better = accuracy > best
             best = np.where(better, accuracy, best)
             selected = np.where(better, final, selected)
-        return [self._measures(trial, final[index], selected[index], accuracy[index]) for index, trial in enumerate(trials)]
+        rows = zip(trials, final, selected, accuracy, at_cut, strict=True)
+        return [self._measures(trial, *map(float, values)) for trial, *values in rows]
 
-    def _measures(self, trial: MaskTrial, final: float, selected: float, validation: float) -> Mapping[str, float]:
+    def _measures(
+        self, trial: MaskTrial, final: float, selected: float, validation: float, at_cut: float
+    ) -> Mapping[str, float]:
         mask = trial.phases[-1].mask
         layers = self.bench.network.layers
+        cut = {"test_accuracy_at_cut": at_cut} if len(trial.phases) > 1 else {}
         return {
             "test_accuracy": final,
             "test_accuracy_selected": selected,
@@ -163,7 +168,7 @@ class Examiner(Fitness):
             "weights": sum(layer.size for layer in layers) if mask is None else mask.count,
             "multiply_adds": self.bench.network.multiply_adds(connections_of(mask, self.bench.network)),
             "epochs_dense": sum(phase.epochs for phase in trial.phases if phase.mask is None),
-        }
+        } | cut
 
 
 def begin(bench: Workbench, trials: Sequence[MaskTrial], keys: Sequence[SeedKey]) -> Population:

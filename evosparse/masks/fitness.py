@@ -23,8 +23,7 @@ class TrainedFitness(Fitness):
     Args:
         epochs: length of the training under the mask.
         dense_epochs: epochs of dense training before the mask is cut.
-        objectives: what to optimise of the measures accuracy, loss (maximized negative log-likelihood would be -loss)
-            and weights.
+        objectives: what to optimise of the measures accuracy, loss and weights.
     """
 
     objectives: Objectives = {"accuracy": "max"}
@@ -54,9 +53,10 @@ class TrainedFitness(Fitness):
     def measure(self, population: Population, masks: Sequence[Mask]) -> Sequence[Mapping[str, float]]:
         """Measure trained networks, one for each mask."""
         validation = self.bench.validation
-        accuracy, loss = population.accuracy(validation.x, validation.y), population.loss(validation.x, validation.y)
+        found = population.evaluate(validation.x, validation.y)
         return [
-            {"accuracy": accuracy[index], "loss": loss[index], "weights": mask.count} for index, mask in enumerate(masks)
+            {"accuracy": accuracy, "loss": loss, "weights": mask.count}
+            for accuracy, loss, mask in zip(found.accuracy, found.loss, masks, strict=True)
         ]
 
 

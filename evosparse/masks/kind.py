@@ -54,7 +54,7 @@ class MaskKind(Kind):
         ``NAME.mask`` as bytes of 0 and 1.
         """
         population = train_to_the_end(problem.bench, problem.trial_of(candidate.genome), SeedKey(seed))
-        tensors = {name: np.ascontiguousarray(values) for name, values in population.parameters(0).items()}
+        tensors = {name: np.ascontiguousarray(values) for name, values in population.state(0).items()}
         for layer in candidate.genome.layers:
             tensors[f"{layer.name}.mask"] = layer.to_bool().astype(np.uint8)
         save_file(tensors, path, dict(metadata))

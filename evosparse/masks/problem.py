@@ -167,8 +167,8 @@ class MaskProblem(Problem):
         dense = sum(phase.epochs for phase in phases if phase.mask is None)
         at_start, after_dense = [], []
         for replicate in range(spec.seeds):
-            # Not a child of the campaign's seed: the baseline of a replicate is the same in every campaign.
-            rng = SeedKey(replicate).child("random baseline", mask.count).rng()
+            # Keyed by the winner, so that campaigns with different winners have different baselines.
+            rng = SeedKey(int(mask.key[:15], 16)).child("random baseline", replicate).rng()
             other = random_mask(self.bench.network.layers, mask.counts, rng)
             at_start.append(MaskTrial(f"random{suffix}", replicate, (Phase(other, spec.epochs),)))
             later = (Phase(None, dense), Phase(other, max(0, spec.epochs - dense)))

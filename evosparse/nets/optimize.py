@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from evosparse.section import Section
 
-_LEARNING_RATES = {"sgd": 0.1, "adam": 1.2e-3}
+_ADAM_RATE, _SGD_RATE = 1.2e-3, 0.1
 
 
 class ScheduleSpec(Section):
@@ -69,7 +69,7 @@ class TrainingSpec(Section):
     """
 
     optimizer: Literal["sgd", "adam"] = "adam"
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(default=_ADAM_RATE, gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
@@ -81,10 +81,8 @@ class TrainingSpec(Section):
     @classmethod
     def _rate_of_optimizer(cls, value: Any) -> Any:
         # Filled in here, so that the resolved spec says which learning rate was used.
-        if isinstance(value, dict) and "learning_rate" not in value:
-            optimizer = value.get("optimizer", "adam")
-            if isinstance(optimizer, str) and optimizer in _LEARNING_RATES:
-                return {**value, "learning_rate": _LEARNING_RATES[optimizer]}
+        if isinstance(value, dict) and value.get("optimizer") == "sgd":
+            return {"learning_rate": _SGD_RATE} | value
         return value
 
     @model_validator(mode="after")

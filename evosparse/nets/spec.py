@@ -16,7 +16,7 @@ from evosparse.nets.modules import LENET5_MINIMUM, Activation, LeNet5
 from evosparse.plugins import resolve
 from evosparse.section import Section
 
-_LENET300 = (300, 100)
+_HIDDEN = {"mlp": (64, 32), "lenet300": (300, 100)}
 
 
 class NetworkSpec(Section):
@@ -24,7 +24,7 @@ class NetworkSpec(Section):
 
     Attributes:
         name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units) or ``lenet5`` (see `LeNet5`).
-        hidden: units of each hidden layer, for ``mlp`` alone.
+        hidden: units of each hidden layer, for ``mlp`` alone; 64 and 32 if not given.
         activation: of all layers but the last, for the named networks; relu if not given.
         module: instead of a name, the user's factory, ``path/to/file.py:factory`` or ``package.module:factory``; it is
             called factory(input_shape, classes, **parameters) and returns a torch.nn.Module.
@@ -46,8 +46,8 @@ class NetworkSpec(Section):
     def _fits_together(self) -> NetworkSpec:
         if (self.name is None) == (self.module is None):
             raise ValueError("expected either a name (mlp, lenet300, lenet5) or a module (path/to/file.py:factory)")
-        if (self.hidden is not None) != (self.name == "mlp"):
-            raise ValueError("expected the units of the hidden layers as hidden: [64, 32] with name: mlp, and only there")
+        if self.hidden is not None and self.name != "mlp":
+            raise ValueError("hidden is for name: mlp alone; write name: mlp, or leave hidden out")
         if self.parameters and self.module is None:
             raise ValueError(f"parameters are those of a module's factory; {self.name} takes none")
         if self.activation is not None and self.module is not None:
@@ -80,7 +80,7 @@ def build(spec: NetworkSpec, input_shape: Sequence[int], classes: int, base: Pat
     if spec.name == "lenet5":
         _expect_image(shape)
         return inspect_module(partial(LeNet5, shape, classes, activation), shape, classes, spec.name)
-    return multilayer_perceptron(shape, classes, _LENET300 if spec.hidden is None else spec.hidden, activation)
+    return multilayer_perceptron(shape, classes, _HIDDEN[spec.name] if spec.hidden is None else spec.hidden, activation)
 
 
 def _expect_image(shape: tuple[int, ...]) -> None:

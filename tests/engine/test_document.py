@@ -20,15 +20,15 @@ TOP = "name: a\n"
     [
         (TOP + "seed: 1\nname: b", "line 3, column 1: expected each key once, got 'name' again; remove one of the two"),
         (TOP + "stop: {a: 1, a: 2}", "line 2, column 14: expected each key once, got 'a' again; remove one"),
-        (TOP + "stop: {a: 1", "line 2, column 12: expected valid YAML, got: expected ',' or '}', but got '<stream end>';"),
-        (TOP + "stop:\n\ta: 1", "line 3, column 1: expected valid YAML, got: found character '\\t' that cannot start any"),
+        (TOP + "stop: {a: 1", "line 2, column 12: expected valid YAML, got: expected ',' or '}', but got"),
+        (TOP + "stop:\n\ta: 1", "line 3, column 1: expected valid YAML, got: found character '\\t' that cannot"),
         (TOP + "a: b: c", "line 2, column 5: expected valid YAML, got: mapping values are not allowed here; check"),
         (TOP + "a: *other", "line 2, column 4: expected valid YAML, got: found undefined alias 'other'; check"),
         (TOP + "a: a\0b", "line 2, column 5: expected valid YAML, got: special characters are not allowed (#x0000);"),
         (TOP + "---\na: 1", "line 2, column 1: expected valid YAML, got: but found another document; check"),
         (TOP + "[1, 2]: 2", "line 2, column 1: expected valid YAML, got: found unhashable key; check"),
-        (TOP + "a: !!python/object:os.system {}", "line 2, column 4: expected plain values, got the tag 'tag:yaml.org,"),
-        (TOP + "a: !!set {a}", "line 2, column 4: expected plain values, got the tag 'tag:yaml.org,2002:set'; remove it"),
+        (TOP + "a: !!python/object:os.system {}", "line 2, column 4: expected plain values, got the tag 'tag:yaml."),
+        (TOP + "a: !!set {a}", "line 2, column 4: expected plain values, got the tag 'tag:yaml.org,2002:set'; remove"),
         (TOP + "a: !!int x", "line 2, column 4: expected plain values, got the tag 'tag:yaml.org,2002:int'; remove it"),
         (TOP + "a: !own x", "line 2, column 4: expected plain values, got the tag '!own'; remove it"),
         (TOP + "a: [{b: .inf}]", "a[0].b: expected a finite number, got inf; write one, or null for none"),
@@ -92,7 +92,7 @@ def test_an_alias_stands_for_a_copy_of_its_value() -> None:
     ("content", "message"),
     [
         (b"#" * 300_000, "expected at most 262,144 bytes, got more; is it a campaign file?"),
-        (b"PK\x03\x04\xff\xfe", "expected UTF-8 text, got byte 0xff at position 4; save the file as UTF-8, or name another"),
+        (b"PK\x03\x04\xff\xfe", "expected UTF-8 text, got byte 0xff at position 4; save the file as UTF-8, or name"),
         ("name: a".encode("utf-16"), "expected UTF-8 text, got byte 0x"),
     ],
 )
@@ -105,11 +105,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes, messa
 
 
 def test_a_path_that_is_no_readable_file_is_refused(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300)
     for path, message in (
         (tmp_path / "absent.yaml", "expected a campaign file, got a path where nothing is; check the path"),
         (tmp_path, "expected a campaign file, got a directory; name the YAML file in it"),
         (Path("/dev/null"), "expected a campaign file, got a device or a pipe; save the campaign first"),
-        (tmp_path / ("x" * 300), "expected a readable file, got: File name too long; check the path and its permissions"),
+        (long, "expected a readable file, got: File name too long; check the path and its permissions"),
     ):
         with pytest.raises(SpecError) as caught:
             read_text(path)
@@ -177,7 +178,7 @@ def test_json_values_are_plain_as_they_are(value: object) -> None:
     assert plain(value, "f.yaml") == value
 
 
-@pytest.mark.parametrize("value", [{1, 2}, b"bytes", object(), Path("a"), 1j, float("-inf"), {"a": {3: 4}}, {("a",): 1}])
+@pytest.mark.parametrize("value", [{1, 2}, b"bytes", object(), Path("a"), 1j, float("-inf"), {"a": {3: 4}}, {(): 1}])
 def test_nothing_else_is_plain(value: object) -> None:
     with pytest.raises(SpecError, match=r"^f\.yaml: a(\[0\])?(\.a)?: expected"):
         plain({"a": [value]}, "f.yaml")

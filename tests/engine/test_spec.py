@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evosparse.engine import problem
 from evosparse.engine.evaluate import Policy
@@ -87,6 +88,15 @@ class Beads(Section):
     marks: list[Mutation] = []
 
 
+class Nested(Section):
+    inner: Colours
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"inner": {"name": value, "share": "x"}} if isinstance(value, str) else value
+
+
 class BeadsKind:
     Spec = Beads
 
@@ -113,68 +123,93 @@ def lines_of(document: Mapping[str, object], *overrides: str) -> list[str]:
 
 BREED = {"method": "breed"}
 
+# Three dots stand for what does not matter.
 MALFORMED = {
-    "quoted number": ({"seed": "0"}, "seed: expected a whole number >= 0 and < 9223372036854775808, got '0'; write"),
-    "truth for a number": ({"seed": True}, "seed: expected a whole number >= 0 and < 9223372036854775808, got"),
-    "seed too large": ({"seed": 2**63}, "seed: expected a whole number >= 0 and < 9223372036854775808, got"),
-    "negative seed": ({"seed": -1}, "seed: expected a whole number >= 0 and < 9223372036854775808, got -1; change"),
-    "half a generation": ({"stop": {"generations": 2.5}}, "stop.generations: expected a whole number >= 1, got"),
-    "float for int": ({"stop": {"generations": 2.0}}, "stop.generations: expected a whole number >= 1, got 2.0;"),
-    "null": ({"stop": {"generations": None}}, "stop.generations: expected a whole number >= 1, got null; change"),
-    "empty section": ({"stop": None}, "stop: expected a section with the keys generations, evaluations, target,"),
-    "text for a number": ({"stop": {"target": "high"}}, "stop.target: expected a number or null, got 'high';"),
-    "list for a number": ({"stop": {"wall_time": [1]}}, "stop.wall_time: expected a number > 0 or null, got [1];"),
-    "number for truth": ({"evaluation": {"cache": 1}}, "evaluation.cache: expected true or false, got 1; change"),
-    "batch of nothing": ({"evaluation": {"batch": 0}}, "evaluation.batch: expected a whole number >= 1, got 0;"),
-    "no nth of a GPU": ({"evaluation": {"gpus_per_worker": 0.3}}, "evaluation.gpus_per_worker: expected a fraction"),
-    "GPU and a half": ({"evaluation": {"gpus_per_worker": 1.5}}, "evaluation.gpus_per_worker: expected a fraction"),
-    "grain of a GPU": ({"evaluation": {"gpus_per_worker": 1e-9}}, "evaluation.gpus_per_worker: expected a fraction"),
-    "less than no GPU": ({"evaluation": {"gpus_per_worker": -1}}, "evaluation.gpus_per_worker: expected a number"),
-    "empty Hall of Fame": ({"hall_of_fame": 0}, "hall_of_fame: expected a whole number >= 1, got 0; change it, or"),
+    "quoted number": ({"seed": "0"}, "seed: expected a whole number ... got '0'; write a plain number, without quotes"),
+    "truth for a number": ({"seed": True}, "seed: expected a ... got true; change it, or leave the key out for 0"),
+    "seed too large": ({"seed": 2**63}, "seed: ... got 9223372036854775808; change it, or leave the key out for 0"),
+    "negative seed": ({"seed": -1}, "seed: expected a whole number ... got -1; change it, or leave the key out for 0"),
+    "half a generation": ({"stop": {"generations": 2.5}}, "stop.generations: ... got 2.5; change it ..."),
+    "float for int": ({"stop": {"generations": 2.0}}, "stop.generations: expected a whole number ... got 2.0; write 2"),
+    "null": ({"stop": {"generations": None}}, "stop.generations: ... got null; change it, or leave the key out for 10"),
+    "empty section": ({"stop": None}, "stop: expected a section with the keys ... got null; fill it in ..."),
+    "text for a number": ({"stop": {"target": "high"}}, "stop.target: ... got 'high'; change it ..."),
+    "list for a number": ({"stop": {"wall_time": [1]}}, "stop.wall_time: ... got [1]; change it ..."),
+    "number for truth": ({"evaluation": {"cache": 1}}, "evaluation.cache: ... got 1; change it ..."),
+    "batch of nothing": ({"evaluation": {"batch": 0}}, "evaluation.batch: ... got 0; change it ..."),
+    "no nth of a GPU": (
+        {"evaluation": {"gpus_per_worker": 0.3}},
+        "evaluation.gpus_per_worker: expected a fraction 1/n of a GPU (...), or whole GPUs, got 0.3; round it",
+    ),
+    "GPU and a half": (
+        {"evaluation": {"gpus_per_worker": 1.5}},
+        "evaluation.gpus_per_worker: expected a fraction 1/n ... got 1.5; round it",
+    ),
+    "grain of a GPU": (
+        {"evaluation": {"gpus_per_worker": 1e-9}},
+        "evaluation.gpus_per_worker: expected a fraction 1/n ... got 1e-09; round it",
+    ),
+    "less than no GPU": (
+        {"evaluation": {"gpus_per_worker": -1}},
+        "evaluation.gpus_per_worker: expected a number >= 0 or null, got -1; change it, or leave the key out for null",
+    ),
+    "empty Hall of Fame": ({"hall_of_fame": 0}, "hall_of_fame: ... got 0; change it, or leave the key out for 10"),
     "number as a name": ({"name": 2024}, "name: expected text, got 2024; put it in quotes"),
-    "path as a name": ({"name": "a/b"}, "name: expected a name for a folder, of at most 100 letters (a-z, A-Z),"),
-    "parent as a name": ({"name": ".."}, "name: expected a name for a folder, of at most 100 letters (a-z, A-Z),"),
-    "option as a name": ({"name": "-rf"}, "name: expected a name for a folder, of at most 100 letters (a-z, A-Z),"),
+    "path as a name": ({"name": "a/b"}, "name: expected a name for a folder ... got 'a/b'; rename it"),
+    "parent as a name": ({"name": ".."}, "name: expected a name for a folder ... got '..'; rename it"),
+    "option as a name": ({"name": "-rf"}, "name: expected a name for a folder ... got '-rf'; rename it"),
     "no name": ({"name": ...}, "name: expected text, got nothing; add it"),
-    "no kind": ({"kind": ...}, "kind: expected the name of a kind of genome, got nothing; choose one (valid:"),
-    "unknown kind": ({"kind": "bead"}, "kind: expected the name of a kind of genome, got 'bead'; did you mean"),
-    "list as a kind": ({"kind": ["beads"]}, "kind: expected the name of a kind of genome, got ['beads']; choose"),
-    "unknown engine key": ({"sed": 1}, "sed: unknown key; did you mean 'seed'? (valid: colours, evaluation,"),
-    "unknown kind key": ({"serch": 1}, "serch: unknown key; did you mean 'search'? (valid: colours, evaluation,"),
-    "the inner name": ({"problem": {}}, "problem: unknown key; remove it (valid: colours, evaluation,"),
-    "key of another kind": ({"weight": 1}, "weight: unknown key; remove it (valid: colours, evaluation,"),
-    "unknown nested key": ({"stop": {"generation": 1}}, "stop.generation: unknown key; did you mean 'generations'?"),
-    "no tag": ({"search": {"climb": 3}}, "search.method: expected a valid method, got nothing; choose one (valid:"),
-    "wrong tag": ({"search": {"method": "bred"}}, "search.method: expected a valid method, got 'bred'; did you"),
-    "number as a tag": ({"search": {"method": 5}}, "search.method: expected a valid method, got 5; choose one"),
-    "tag for a section": ({"search": "climb"}, "search: expected a section with the key method, got 'climb';"),
+    "no kind": ({"kind": ...}, "kind: expected the name of a kind ... got nothing; choose one (valid: beads, stones)"),
+    "unknown kind": ({"kind": "bead"}, "kind: expected ... got 'bead'; did you mean 'beads'? (valid: beads, stones)"),
+    "list as a kind": ({"kind": ["beads"]}, "kind: expected the ... got ['beads']; choose one (valid: beads, stones)"),
+    "unknown engine key": ({"sed": 1}, "sed: unknown key; did you mean 'seed'? (valid: ...)"),
+    "unknown kind key": ({"serch": 1}, "serch: unknown key; did you mean 'search'? (valid: ...)"),
+    "the inner name": ({"problem": {}}, "problem: unknown key; remove it (valid: ...)"),
+    "key of another kind": ({"weight": 1}, "weight: unknown key; remove it (valid: ...)"),
+    "unknown nested key": ({"stop": {"generation": 1}}, "stop.generation: unknown key; ... 'generations'? ..."),
+    "no tag": ({"search": {"climb": 3}}, "search.method: expected a ... got nothing; choose one (valid: breed, climb)"),
+    "wrong tag": ({"search": {"method": "bred"}}, "search.method: ... got 'bred'; did you mean 'breed'? ..."),
+    "number as a tag": ({"search": {"method": 5}}, "search.method: ... got 5; choose one (valid: breed, climb)"),
+    "tag for a section": ({"search": "climb"}, "search: expected a section with the key ... got 'climb'; change it"),
     "no section": ({"search": ...}, "search: expected a section with the key method, got nothing; add it"),
-    "missing below a tag": ({"search": {"method": "climb"}}, "search.climb: expected a whole number >= 1, got"),
-    "key named as its tag": ({"search": {"method": "climb", "climb": 0}}, "search.climb: expected a whole number"),
-    "beside such a key": ({"search": {"method": "climb", "climb": 1, "step": "x"}}, "search.step: expected a"),
-    "key of another tag": ({"search": {**BREED, "climb": 3}}, "search.climb: unknown key for method 'breed';"),
-    "two levels down": ({"search": {**BREED, "mutation": {"rate": 2}}}, "search.mutation.rate: expected a number >"),
-    "unknown there": ({"search": {**BREED, "mutation": {"rat": 1}}}, "search.mutation.rat: unknown key; did you"),
-    "rule of a section": ({"search": {**BREED, "parents": 99}}, "search: expected at most 32 parents, got 99;"),
-    "name in a union": ({"search": {**BREED, "mode": "plan"}}, "search.mode: expected 'plain' or 'elitist' or a"),
-    "mapping in a union": ({"search": {**BREED, "mode": {"a": -1}}}, "search.mode.a: expected a number >= 0, got"),
-    "neither of a union": ({"search": {**BREED, "mode": 7}}, "search.mode: expected 'plain' or 'elitist' or a"),
-    "item of a list": ({"shape": {"sizes": [3, "4"]}}, "shape.sizes[1]: expected a whole number >= 1, got '4';"),
-    "scalar for a list": ({"shape": {"sizes": 3}}, "shape.sizes: expected a list, each a whole number >= 1, got 3;"),
+    "missing below a tag": ({"search": {"method": "climb"}}, "search.climb: expected a whole ... got nothing; add it"),
+    "key named as its tag": ({"search": {"method": "climb", "climb": 0}}, "search.climb: ... got 0; change it"),
+    "beside such a key": (
+        {"search": {"method": "climb", "climb": 1, "step": "x"}},
+        "search.step: expected a number, got 'x'; change it, or leave the key out for 0.5",
+    ),
+    "key of another tag": ({"search": {**BREED, "climb": 3}}, "search.climb: unknown key for method 'breed' ..."),
+    "two levels down": (
+        {"search": {**BREED, "mutation": {"rate": 2}}},
+        "search.mutation.rate: expected a number > 0 and <= 1, got 2; change it, or leave the key out for 0.1",
+    ),
+    "unknown there": (
+        {"search": {**BREED, "mutation": {"rat": 1}}},
+        "search.mutation.rat: unknown key; did you mean 'rate'? (valid: adaptive, rate)",
+    ),
+    "rule of a section": ({"search": {**BREED, "parents": 99}}, "search: expected at ... got 99; raise 'population'"),
+    "name in a union": ({"search": {**BREED, "mode": "plan"}}, "search.mode: ... got 'plan'; did you mean 'plain'?"),
+    "mapping in a union": ({"search": {**BREED, "mode": {"a": -1}}}, "search.mode.a: expected a ... got -1; change it"),
+    "neither of a union": (
+        {"search": {**BREED, "mode": 7}},
+        "search.mode: expected 'plain' or 'elitist' or a section, each with a number >= 0, got 7; change it ...",
+    ),
+    "item of a list": ({"shape": {"sizes": [3, "4"]}}, "shape.sizes[1]: ... got '4'; write a plain number ..."),
+    "scalar for a list": ({"shape": {"sizes": 3}}, "shape.sizes: expected a list, each a whole ... got 3; write [3]"),
     "second of a union": ({"shape": {"links": "x"}}, "shape.links: expected a whole number, got 'x'; change it"),
-    "enumeration": ({"shape": {"links": 1, "order": "upp"}}, "shape.order: expected 'up' or 'down', got 'upp'; did"),
-    "unknown in a union": ({"shape": {"lings": 1}}, "shape.lings: unknown key; did you mean 'links'? (valid:"),
-    "no section of a union": ({"shape": 7}, "shape: expected a section with the keys sizes or a section with the"),
+    "enumeration": ({"shape": {"links": 1, "order": "upp"}}, "shape.order: expected ... got 'upp'; did you mean 'up'?"),
+    "unknown in a union": ({"shape": {"lings": 1}}, "shape.lings: unknown key; did you mean 'links'? ..."),
+    "no section of a union": ({"shape": 7}, "shape: expected a section with the keys sizes or a ... got 7; change it"),
     "item too few": ({"span": [1]}, "span[1]: expected a number, got nothing; add it"),
-    "item too many": ({"span": [1, 2, 3]}, "span: expected a list of 2 items: a whole number, a number, got [1, 2,"),
-    "list of sections": ({"marks": [{}, {"rate": 0}]}, "marks[1].rate: expected a number > 0 and <= 1, got 0;"),
+    "item too many": ({"span": [1, 2, 3]}, "span: expected a list of 2 items: a whole ... got [1, 2, 3]; change it"),
+    "list of sections": ({"marks": [{}, {"rate": 0}]}, "marks[1].rate: ... got 0; change it ..."),
     "short form": ({"colours": 5}, "colours: expected a section with the keys name, share, folder, got 5; change it"),
-    "number for a path": ({"colours": {"name": "x", "folder": 3}}, "colours.folder: expected text, got 3; put it"),
-    "truth in a union": ({"colours": {"name": "x", "share": True}}, "colours.share: expected a number, got true;"),
-    "NaN": ({"stop": {"target": float("nan")}}, "stop.target: expected a finite number, got nan; write one, or"),
-    "infinity": ({"parameters": {"a": [float("inf")]}}, "parameters.a[0]: expected a finite number, got inf; write"),
+    "number for a path": ({"colours": {"name": "x", "folder": 3}}, "colours.folder: ... got 3; put it in quotes"),
+    "truth in a union": ({"colours": {"name": "x", "share": True}}, "colours.share: ... got true; change it ..."),
+    "NaN": ({"stop": {"target": float("nan")}}, "stop.target: expected a ... got nan; write one, or null for none"),
+    "infinity": ({"parameters": {"a": [float("inf")]}}, "parameters.a[0]: ... got inf; write one, or null for none"),
     "number as a key": ({"parameters": {1: 2}}, "parameters: expected text as a key, got 1; put it in quotes"),
-    "an object": ({"parameters": {"a": {3}}}, "parameters.a: expected a plain value, got set: {3}; write it as"),
+    "an object": ({"parameters": {"a": {3}}}, "parameters.a: ... got set: {3}; write it as text or as a number"),
     "error of the kind": ({"colours": "nowhere"}, "no colours of the name 'nowhere'"),
 }
 
@@ -183,7 +218,8 @@ MALFORMED = {
 def test_a_malformed_document_gives_one_line_with_key_and_value(change: Mapping[str, object], message: str) -> None:
     document = {key: value for key, value in {**RIGHT, **change}.items() if value is not ...}
     (line,) = lines_of(document)
-    assert line.startswith(f"f.yaml: {message}")
+    pattern = ".*".join(re.escape(part.strip()) for part in message.split("..."))
+    assert re.fullmatch(f"f.yaml: {pattern}", line)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +229,7 @@ def test_a_malformed_document_gives_one_line_with_key_and_value(change: Mapping[
         ("# only a comment\n", "expected a campaign, got an empty file; begin with 'name: ...' and 'kind: ...'"),
         ("- a\n- b\n", "expected lines 'key: value', got ['a', 'b']; begin with 'name: ...'"),
         ("just text", "expected lines 'key: value', got 'just text'; begin with 'name: ...'"),
-        (RIGHT_FILE + "stop: [", "line 5, column 1: expected valid YAML, got: expected the node content, but found"),
+        (RIGHT_FILE + "stop: [", "line 4, column 8: expected valid YAML, got: expected the node content, but found"),
         (RIGHT_FILE + "seed: '0'", "seed: expected a whole number >= 0 and < 9223372036854775808, got '0'; write a"),
     ],
 )
@@ -219,20 +255,17 @@ def test_a_right_file_is_read_with_its_overrides(tmp_path: Path) -> None:
 
 
 def test_every_problem_gets_its_own_line() -> None:
-    document = {"kind": "beads", "seed": "0", "search": {"method": "breed", "population": 1}, "span": 3, "stop": {"goal": 1}}
-    assert [line.split(": ")[1] for line in lines_of(document)] == [
-        "name", "seed", "stop.goal", "search.population", "span",
-    ]  # fmt: skip
+    search = {"method": "breed", "population": 1}
+    lines = lines_of({"kind": "beads", "seed": "0", "search": search, "span": 3, "stop": {"goal": 1}})
+    assert [line.split(": ")[1] for line in lines] == ["name", "seed", "stop.goal", "search.population", "span"]
 
 
 def test_with_an_unknown_kind_the_other_problems_are_still_told() -> None:
-    assert [line.split("; ")[1] for line in lines_of({"knd": "beads", "name": "x", "weight": 1, "serch": {}})] == [
-        "choose one (valid: beads, stones)",
-        "did you mean 'kind'? (valid: colours, evaluation, hall_of_fame, kind, label, marks, name, parameters, search, seed, "
-        "shape, span, stop, weight)",
-        "did you mean 'search'? (valid: colours, evaluation, hall_of_fame, kind, label, marks, name, parameters, search, "
-        "seed, shape, span, stop, weight)",
-    ]
+    kind, knd, serch = lines_of({"knd": "beads", "name": "x", "weight": 1, "serch": {}})
+    assert kind.endswith("kind: expected the name of a kind of genome, got nothing; choose one (valid: beads, stones)")
+    assert "knd: unknown key; did you mean 'kind'? (valid: " in knd
+    assert "serch: unknown key; did you mean 'search'? (valid: " in serch
+    assert "weight, " not in knd and knd.endswith(", weight)")
 
 
 def test_a_long_value_is_shortened() -> None:
@@ -240,25 +273,13 @@ def test_a_long_value_is_shortened() -> None:
     assert "got 'xxx" in line and len(line) < 200
 
 
-def test_a_fault_inside_a_short_form_is_reported_at_the_key_that_was_written() -> None:
-    class Nested(Section):
-        inner: Colours
+def test_a_fault_inside_a_short_form_is_reported_at_the_key_that_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NestedKind:
+        class Spec(Section):
+            nested: Nested
 
-        @model_validator(mode="before")
-        @classmethod
-        def _short(cls, value: Any) -> Any:
-            return {"inner": {"name": value, "share": "x"}} if isinstance(value, str) else value
-
-    class Spec(Section):
-        nested: Nested
-
-    class Kind:
-        pass
-
-    Kind.Spec = Spec
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(problem, "kinds", lambda: {"beads": Kind()})
-        (line,) = lines_of({"name": "x", "kind": "beads", "nested": "red"})
+    monkeypatch.setattr(problem, "kinds", lambda: {"nested": NestedKind()})
+    (line,) = lines_of({"name": "x", "kind": "nested", "nested": "red"})
     assert line.startswith("f.yaml: nested: expected a number, got 'x'")
 
 
@@ -366,30 +387,31 @@ specs = st.builds(
     problem=st.builds(
         Beads,
         colours=st.builds(Colours, name=st.text(), share=st.integers() | numbers, folder=st.just(Path("a/b"))),
-        shape=st.builds(Ring, sizes=st.lists(st.integers(1), max_size=4)) | st.builds(Chain, links=st.integers(), order=st.sampled_from(Order)),
+        shape=st.builds(Ring, sizes=st.lists(st.integers(1), max_size=4))
+        | st.builds(Chain, links=st.integers(), order=st.sampled_from(Order)),
         search=st.builds(Climb, climb=st.integers(1), step=numbers)
-        | st.builds(Breed, mutation=mutations, mode=st.just("elitist") | st.dictionaries(st.text(), st.floats(0, 1), max_size=3)),
+        | st.builds(Breed, mutation=mutations, mode=st.just("elitist") | st.dictionaries(st.text(), st.floats(0, 1))),
         span=st.tuples(st.integers(), st.integers(-(10**6), 10**6) | numbers),
         parameters=st.dictionaries(st.text(), json_values, max_size=3),
         label=st.none() | st.text(),
         marks=st.lists(mutations, max_size=3),
     ),
-)  # fmt: skip
+)
 
 
 @given(specs)
 def test_what_document_returns_is_read_back_equal_even_through_json(spec: CampaignSpec) -> None:
-    with pytest.MonkeyPatch.context() as patch:  # hypothesis outlives a fixture of the function
-        patch.setattr(problem, "kinds", lambda: {"beads": BeadsKind()})
-        again = CampaignSpec.from_document(json.loads(json.dumps(spec.document())))
+    again = CampaignSpec.from_document(json.loads(json.dumps(spec.document())))
     assert again == spec
     assert json.dumps(again.document()) == json.dumps(spec.document())
     assert differences(spec, again) == []
 
 
-@pytest.mark.parametrize(("given_share", "share"), [(0.5, 1 / 2), (0.333, 1 / 3), (0.33, 1 / 3), (0.143, 1 / 7), (2, 2.0), (0, 0.0)])
-def test_a_share_of_a_gpu_becomes_an_exact_fraction(given_share: float, share: float) -> None:
-    assert Evaluation(gpus_per_worker=given_share).gpus_per_worker == share
+@pytest.mark.parametrize(
+    ("written", "share"), [(0.5, 1 / 2), (0.333, 1 / 3), (0.33, 1 / 3), (0.143, 1 / 7), (1, 1.0), (2, 2.0), (0, 0.0)]
+)
+def test_a_share_of_a_gpu_becomes_an_exact_fraction(written: float, share: float) -> None:
+    assert Evaluation(gpus_per_worker=written).gpus_per_worker == share
 
 
 def test_the_policy_is_the_evaluation_as_the_evaluators_know_it() -> None:
@@ -410,10 +432,9 @@ def test_what_a_resumed_campaign_may_change_makes_no_difference() -> None:
 
 
 def test_differences_show_both_values_of_all_that_decides_results() -> None:
-    overrides = ["seed=1", "hall_of_fame=3", "evaluation.batch=8", "shape.sizes=[3, 4]", "search.step=0.95", "colours=blue"]
+    overrides = ["seed=1", "hall_of_fame=3", "evaluation.batch=8", "shape.sizes=[3, 4]", "search.step=0.95"]
     changed = parse(RIGHT, overrides=overrides)
     assert sorted(differences(parse(RIGHT), changed)) == [
-        'colours.name: "red" -> "blue"',
         "evaluation.batch: 16 -> 8",
         "hall_of_fame: 10 -> 3",
         "search.step: 0.5 -> 0.95",
@@ -429,24 +450,3 @@ def test_differences_between_methods_and_kinds_name_what_the_other_has_not() -> 
     assert "search.climb: 3 -> (absent)" in lines
     assert "search.mutation.rate: (absent) -> 0.1" in lines
     assert 'kind: "beads" -> "stones"' in differences(bred, parse({"name": "x", "kind": "stones"}))
-
-
-@pytest.mark.parametrize("wrong", [{"rate": "0.5"}, {"rate": True}, {"adaptive": 1}, {"adaptive": "yes"}])
-def test_sections_made_in_python_refuse_the_same_surprises(wrong: Mapping[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        Mutation(**wrong)
-
-
-def test_sections_take_lists_and_text_for_tuples_and_paths_and_whole_numbers_for_numbers() -> None:
-    assert Ring(sizes=[1, 2]).sizes == (1, 2)
-    assert Colours(name="x", folder="a/b").folder == Path("a/b")
-    assert Chain(links=1, order="down").order is Order.DOWN
-    assert type(Mutation(rate=1).rate) is float
-
-
-def test_sections_validate_their_defaults() -> None:
-    class Late(Section):
-        seconds: float = 3
-        sizes: tuple[int, ...] = [1]
-
-    assert type(Late().seconds) is float and Late().sizes == (1,)

@@ -1,0 +1,28 @@
+"""Whole populations of masked networks, trained at once; a mask arrives as the flat indices of existing weights."""
+
+from evosparse.nets.architectures import Connections, Layer, MultilayerPerceptron, Network, multilayer_perceptron
+from evosparse.nets.device import configure
+from evosparse.nets.initial import InitialisationSpec
+from evosparse.nets.inspection import inspect_module
+from evosparse.nets.optimize import ScheduleSpec, TrainingSpec
+from evosparse.nets.population import Evaluation, Population
+from evosparse.nets.randomness import Seeds
+from evosparse.nets.spec import NetworkSpec, build
+
+__all__ = [
+    "Connections",
+    "Evaluation",
+    "InitialisationSpec",
+    "Layer",
+    "MultilayerPerceptron",
+    "Network",
+    "NetworkSpec",
+    "Population",
+    "ScheduleSpec",
+    "Seeds",
+    "TrainingSpec",
+    "build",
+    "configure",
+    "inspect_module",
+    "multilayer_perceptron",
+]

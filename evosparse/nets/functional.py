@@ -1,0 +1,144 @@
+"""The general kernel, for any torch module: `torch.func.functional_call` for one network after another.
+
+Not `vmap`: measured on a CPU, the loop is faster for convolutions (LeNet-5), and under `vmap` a network's last bits
+depend on its place among the others wherever sizes are odd. One after another they cannot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from evosparse.errors import SpecError
+from evosparse.nets.architectures import Connections, Network
+from evosparse.nets.initial import InitialisationSpec
+from evosparse.nets.kernel import padded
+from evosparse.nets.randomness import Purpose, Seeds, torch_seed
+from evosparse.nets.stack import Stack, initialise
+
+
+class ModuleKernel:
+    """Networks as one module that is called with each network's own parameters and buffers.
+
+    The module may hold anything, batch normalisation and dropout too; its buffers must be changed in place, as torch's
+    own modules do. Each network's parameters are one slice of a stack, so that one optimizer step serves all networks.
+
+    Args:
+        network: the architecture.
+        connections: of each network.
+        seeds: of each network.
+        initialisation: how initial weights are drawn.
+        dropout: probability for the module's dropout layers; 0 leaves them as they are.
+        device: where to compute.
+
+    Raises:
+        SpecError: dropout is asked of a module without dropout layers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        connections: Sequence[Connections],
+        seeds: Sequence[Seeds],
+        initialisation: InitialisationSpec,
+        dropout: float,
+        device: torch.device,
+    ) -> None:
+        self._noise = [seed.noise for seed in seeds]
+        shapes = {layer.parameter: layer.shape for layer in network.layers}
+        self.stacks: dict[str, Stack] = {}
+        for name, shape in (shapes | dict(network.unmasked)).items():
+            size = math.prod(shape)
+            self.stacks[name] = Stack(shape, (size,), (padded(size),), len(seeds), masked=name in shapes)
+        initialise(self.stacks, network, connections, seeds, initialisation, device)
+        for stack in self.stacks.values():
+            stack.values.grad = torch.zeros_like(stack.values)
+        self._leaves = [self._slices(number, "values") for number in range(len(seeds))]
+        self._gradients = [self._slices(number, "grad") for number in range(len(seeds))]
+
+        modules = {seed: network.module(seed) for seed in dict.fromkeys(own.weights for own in seeds)}
+        self._buffers = [_constants(modules[seed.weights], self.stacks, device) for seed in seeds]
+        self._module = modules[seeds[0].weights].to(device)
+        _set_dropout(self._module, dropout)
+
+    def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
+        """Set the gradient of every stack (see `Kernel`).
+
+        Raises:
+            SpecError: the minibatch has one example and the module normalises over the minibatch.
+        """
+        self._module.train()
+        if rows.shape[-1] == 1 and any(isinstance(part, _BatchNorm) for part in self._module.modules()):
+            raise SpecError(
+                "training.batch: the last minibatch of an epoch has a single example, which batch normalisation cannot"
+                f" work with; choose a batch size that does not leave one of {len(x)} training examples"
+            )
+        inputs, labels = (x[rows], y[rows]) if rows.ndim == 1 else (None, None)
+        with torch.random.fork_rng(devices=_cuda_indices(x.device)):
+            for number, noise in enumerate(self._noise):
+                if rows.ndim == 2:
+                    # Gathered for each network apart: slices of a common tensor would be aligned otherwise in memory.
+                    inputs, labels = x[rows[number]], y[rows[number]]
+                _seed_torch(torch_seed(noise, Purpose.NOISE, step), x.device)
+                leaves = self._leaves[number]
+                loss = cross_entropy(self._call(number, leaves, inputs), labels)
+                gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+                for gradient, place in zip(gradients, self._gradients[number].values(), strict=True):
+                    place.copy_(gradient)
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the (population, batch, classes) logits of a batch (see `Kernel`)."""
+        self._module.eval()
+        with torch.no_grad():
+            return torch.stack([self._call(number, leaves, x) for number, leaves in enumerate(self._leaves)])
+
+    def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
+        """Return a network's buffers and untrained parameters (see `Kernel`)."""
+        return self._buffers[number]
+
+    def _call(self, number: int, leaves: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        frozen = {name: stack.frozen for name, stack in self.stacks.items() if stack.frozen is not None}
+        parts = {name: leaves[name] + self.stacks[name].window(frozen[name])[number] for name in frozen}
+        return functional_call(self._module, (dict(leaves) | parts, self._buffers[number]), (x,))
+
+    def _slices(self, number: int, attribute: str) -> dict[str, torch.Tensor]:
+        """Return views of one network's part of the stacks' values or gradients, that gradients can flow to."""
+        slices = {}
+        for name, stack in self.stacks.items():
+            part = stack.window(getattr(stack.values, attribute).detach())[number]
+            slices[name] = part.requires_grad_() if attribute == "values" else part
+        return slices
+
+
+def _constants(module: nn.Module, trained: Mapping[str, object], device: torch.device) -> dict[str, torch.Tensor]:
+    everything = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: value.detach().clone().to(device) for name, value in everything.items() if name not in trained}
+
+
+def _set_dropout(module: nn.Module, probability: float) -> None:
+    layers = [part for part in module.modules() if isinstance(part, _DropoutNd)]
+    if probability and not layers:
+        raise SpecError(
+            f"training.dropout: expected a network with dropout layers for a dropout of {probability}, but"
+            f" {type(module).__name__} has none; put nn.Dropout() into the module where activations shall be dropped"
+        )
+    for layer in layers if probability else ():
+        layer.p = probability
+
+
+def _seed_torch(seed: int, device: torch.device) -> None:
+    # Not torch.manual_seed: it asks for every kind of device, and takes a hundred times as long.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+def _cuda_indices(device: torch.device) -> list[int]:
+    return [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []

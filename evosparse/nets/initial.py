@@ -1,0 +1,117 @@
+"""Initial weights: one dense draw for every seed, the same for all masks, scaled by the connections that a mask leaves.
+
+Kaiming He et al., "Delving Deep into Rectifiers" (arXiv 1502.01852); Glorot and Bengio, AISTATS 2010. The scaling by
+the mask's own fan-in follows Evci et al., "Gradient Flow in Sparse Neural Networks" (arXiv 2010.03533).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from evosparse.nets.architectures import Layer, Network
+from evosparse.nets.randomness import Purpose, generator
+from evosparse.section import Section
+
+
+class InitialisationSpec(Section):
+    """How initial weights are drawn; biases start at zero, but for ``module``.
+
+    Attributes:
+        weights: ``he_normal`` or ``he_uniform``, of variance 2 / fan_in; ``glorot_normal``, of variance
+            2 / (fan_in + fan_out); ``module``, the values (of weights and biases) that the torch module gives itself.
+        mask_aware: count only existing connections: as fan_in those of each output unit (or channel), as fan_out the
+            layer's mean. The module's values are multiplied by sqrt(dense fan_in / fan_in).
+    """
+
+    weights: Literal["he_normal", "he_uniform", "glorot_normal", "module"] = "he_normal"
+    mask_aware: bool = True
+
+
+def initial_weights(
+    network: Network,
+    layer: int,
+    connections: Sequence[np.ndarray | None],
+    seeds: Sequence[int],
+    spec: InitialisationSpec,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the initial values of a layer's existing weights, network by network, those of equal seed together.
+
+    Args:
+        network: the architecture.
+        layer: the index of the layer.
+        connections: for each network, the flat indices of the weights that exist; None for all.
+        seeds: for each network, the seed of its weights.
+        spec: the distribution.
+
+    Yields:
+        The number of a network, and a (connections,) float32 array of the values at its indices.
+    """
+    shape = network.layers[layer]
+    for seed in dict.fromkeys(seeds):
+        draw = _draw(network, layer, seed, spec)
+        for number, own in enumerate(seeds):
+            if own == seed:
+                indices = connections[number]
+                values = draw if indices is None else draw[indices]
+                yield number, values * _scale(shape, indices, spec)
+
+
+def initial_unmasked(
+    network: Network, seeds: Sequence[int], spec: InitialisationSpec
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield the initial values of the other parameters, as far as they are not zero.
+
+    The biases of the maskable layers are zero, unless ``module`` was asked for; all else (norms, embeddings) starts
+    with the values that the module gives itself.
+
+    Args:
+        network: the architecture.
+        seeds: for each network, the seed of its weights.
+        spec: the distribution.
+
+    Yields:
+        The name of a parameter, the number of a network, and an array of the parameter's shape.
+    """
+    zero = set() if spec.weights == "module" else {f"{layer.name}.bias" for layer in network.layers}
+    names = [name for name in network.unmasked if name not in zero]
+    for seed in dict.fromkeys(seeds) if names else ():
+        module = network.module(seed)
+        for name in names:
+            values = module.get_parameter(name).detach().numpy()
+            for number in (number for number, own in enumerate(seeds) if own == seed):
+                yield name, number, values
+
+
+def _draw(network: Network, layer: int, seed: int, spec: InitialisationSpec) -> np.ndarray:
+    """Draw all weights of the dense layer, flat, of unit variance (the module's own values: as they are)."""
+    shape = network.layers[layer]
+    if spec.weights == "module":
+        return network.module(seed).get_parameter(shape.parameter).detach().numpy().ravel()
+    rng = generator(seed, Purpose.WEIGHTS, layer)
+    if spec.weights == "he_uniform":
+        return (2 * rng.random(shape.size, np.float32) - 1) * np.float32(np.sqrt(3))
+    return rng.standard_normal(shape.size, np.float32)
+
+
+def _scale(layer: Layer, indices: np.ndarray | None, spec: InitialisationSpec) -> np.ndarray | np.float32:
+    """Return the factor of each existing weight, or of all."""
+    dense = indices is None or not spec.mask_aware
+    if dense:
+        rows, fan_in, fan_out = None, np.float64(layer.fan_in), layer.fan_out
+    else:
+        rows = indices // layer.fan_in
+        fan_in = np.bincount(rows, minlength=layer.shape[0]).astype(np.float64)
+        fan_out = len(indices) / layer.shape[1]
+    match spec.weights:
+        case "module":
+            variance = layer.fan_in / np.maximum(fan_in, 1)
+        case "glorot_normal":
+            variance = 2 / np.maximum(fan_in + fan_out, 1)
+        case _:
+            variance = 2 / np.maximum(fan_in, 1)
+    # Units without a connection have no value to be scaled: the maximum only keeps their division quiet.
+    factor = np.sqrt(variance).astype(np.float32)
+    return factor if rows is None else factor[rows]

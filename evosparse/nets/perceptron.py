@@ -1,0 +1,99 @@
+"""The fast kernel for multilayer perceptrons: each layer of all networks is one batched matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from evosparse.nets.architectures import Connections, MultilayerPerceptron
+from evosparse.nets.initial import InitialisationSpec
+from evosparse.nets.kernel import only_if_equal, padded
+from evosparse.nets.modules import activation_module
+from evosparse.nets.randomness import Purpose, Seeds, generator
+from evosparse.nets.stack import Stack, initialise
+
+
+class PerceptronKernel:
+    """Networks as stacked matrices, every width padded by units that do not exist (see `kernel.LANES`).
+
+    Args:
+        network: the architecture.
+        connections: of each network.
+        seeds: of each network.
+        initialisation: how initial weights are drawn.
+        dropout: probability of dropping a hidden activation.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        network: MultilayerPerceptron,
+        connections: Sequence[Connections],
+        seeds: Sequence[Seeds],
+        initialisation: InitialisationSpec,
+        dropout: float,
+        device: torch.device,
+    ) -> None:
+        self._network = network
+        self._population = len(seeds)
+        self._noise = only_if_equal([seed.noise for seed in seeds])
+        self._dropout = dropout
+        self._activation = activation_module(network.activation)
+        self._weights: list[Stack] = []
+        self._biases: list[Stack] = []
+        self.stacks: dict[str, Stack] = {}
+        for layer in network.layers:
+            n_out, n_in = layer.shape
+            weight = Stack(layer.shape, layer.shape, (padded(n_out), padded(n_in)), self._population, masked=True)
+            bias = Stack((n_out,), (1, n_out), (1, padded(n_out)), self._population, masked=False)
+            self.stacks |= {layer.parameter: weight, f"{layer.name}.bias": bias}
+            self._weights.append(weight)
+            self._biases.append(bias)
+        initialise(self.stacks, network, connections, seeds, initialisation, device)
+
+    def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
+        """Set the gradient of every stack (see `Kernel`)."""
+        batch = rows.shape[-1]
+        dropouts = self._draw_dropout(step, batch) if self._dropout else None
+        logits = self._forward(x[rows], dropouts).reshape(-1, self._network.classes)
+        labels = y[rows].expand(self._population, batch).reshape(-1)
+        for stack in self.stacks.values():
+            stack.values.grad = None
+        # A sum over networks: no network's gradient depends on another's loss.
+        (functional.cross_entropy(logits, labels, reduction="sum") / batch).backward()
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the (population, batch, classes) logits of a batch (see `Kernel`)."""
+        with torch.no_grad():
+            return self._forward(x, None)
+
+    def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
+        """Return nothing: perceptrons have no buffers."""
+        return {}
+
+    def _forward(self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None) -> torch.Tensor:
+        features = self._network.widths[0]
+        x = x.flatten(x.ndim - len(self._network.input_shape))
+        hidden = functional.pad(x, (0, padded(features) - features)).expand(self._population, -1, -1)
+        for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            if layer:
+                hidden = self._activation(hidden)
+                if dropouts is not None:
+                    hidden = hidden * dropouts[layer - 1]
+            hidden = torch.baddbmm(bias.current(), hidden, weight.current().transpose(1, 2))
+        return hidden[:, :, : self._network.classes]
+
+    def _draw_dropout(self, step: int, batch: int) -> list[torch.Tensor]:
+        """Draw 0 or 1 / (1 - dropout) for each hidden activation: (population or 1, batch, padded width) per layer."""
+        generators = [generator(seed, Purpose.NOISE, step) for seed in self._noise]
+        factors = []
+        for bias in self._biases[:-1]:
+            uniform = np.empty((len(generators), batch, bias.values.shape[-1]), np.float32)
+            for own, rng in zip(uniform, generators, strict=True):
+                rng.random(out=own, dtype=np.float32)
+            kept = torch.from_numpy(uniform) >= self._dropout
+            factors.append((kept / (1 - self._dropout)).to(bias.values.device))
+        return factors

@@ -1,0 +1,269 @@
+"""A population of masked networks in training: one tensor program for all of them.
+
+A network's result depends on its connections, its seeds, the data and the specs, never on the networks beside it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from evosparse.nets.architectures import Connections, MultilayerPerceptron, Network
+from evosparse.nets.device import choose_device, configure
+from evosparse.nets.functional import ModuleKernel
+from evosparse.nets.initial import InitialisationSpec, initial_weights
+from evosparse.nets.kernel import Kernel, only_if_equal
+from evosparse.nets.optimize import TrainingSpec, make_optimizer, set_learning_rate
+from evosparse.nets.perceptron import PerceptronKernel
+from evosparse.nets.randomness import Purpose, Seeds, generator
+
+_CHUNK = 512  # examples evaluated at a time; fixed, because last bits depend on the shape of a batch
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How good each network of a population is on some examples; NaN where its outputs are not finite.
+
+    Args:
+        accuracy: (population,) float64 share of correct answers.
+        loss: (population,) float64 mean cross-entropy.
+    """
+
+    accuracy: np.ndarray
+    loss: np.ndarray
+
+
+class Population:
+    """The training state of networks of one architecture, each under its own mask.
+
+    Weights that do not exist have no value, no gradient and no optimizer state: all are exactly 0.
+
+    Args:
+        network: the architecture.
+        connections: for each network, the weights that exist in each layer.
+        seeds: of each network.
+        training: optimizer, schedule, batch size, dropout.
+        initialisation: how initial weights are drawn.
+        total_epochs: length of the whole training, for the learning-rate schedule.
+        device: where to compute; CUDA where it is available if not given.
+        dropout: instead of the one in ``training``.
+
+    Attributes:
+        steps: training steps done.
+        epochs_done: epochs done.
+
+    Raises:
+        SpecError: dropout is asked of a module without dropout layers.
+        ValueError: no network, or not as many seeds or layers as are needed, or indices outside a layer.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        connections: Sequence[Connections],
+        seeds: Sequence[Seeds],
+        training: TrainingSpec,
+        initialisation: InitialisationSpec,
+        total_epochs: int,
+        device: str | None = None,
+        dropout: float | None = None,
+    ) -> None:
+        configure()
+        _expect_connections(network, connections, len(seeds))
+        self.network = network
+        self.steps = 0
+        self.epochs_done = 0
+        self._training = training
+        self._initialisation = initialisation
+        self._total_epochs = total_epochs
+        self._device = choose_device(device)
+        self._seeds = list(seeds)
+        self._initial_connections = list(connections)
+        share = training.dropout if dropout is None else dropout
+        kind = PerceptronKernel if isinstance(network, MultilayerPerceptron) else ModuleKernel
+        self._kernel: Kernel = kind(network, connections, seeds, initialisation, share, self._device)
+        self._layers = [self._kernel.stacks[layer.parameter] for layer in network.layers]
+        self._optimizer = make_optimizer(training, [stack.values for stack in self._kernel.stacks.values()])
+        self._gradients: list[torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+        return len(self._seeds)
+
+    def train(
+        self, x: np.ndarray, y: np.ndarray, epochs: int, gradients: Literal["none", "signed", "absolute"] = "none"
+    ) -> None:
+        """Go on training from where it stands.
+
+        Args:
+            x: (n, *input_shape) training examples.
+            y: (n,) their classes.
+            epochs: how many more.
+            gradients: what to accumulate over the steps of the last of these epochs, for `gradients`: nothing, the
+                gradients of the loss (without weight decay), or their absolute values.
+
+        Raises:
+            SpecError: the module cannot train on what the batch size leaves for the last minibatch.
+            ValueError: the schedule has not so many epochs left.
+        """
+        if self.epochs_done + epochs > self._total_epochs:
+            raise ValueError(
+                f"expected at most {self._total_epochs - self.epochs_done} more epochs of the {self._total_epochs} in all,"
+                f" got {epochs}; give a larger total_epochs"
+            )
+        examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
+        for epoch in range(epochs):
+            if gradients != "none" and epoch == epochs - 1:
+                self._gradients = [torch.zeros_like(stack.values) for stack in self._layers]
+                self._train_epoch(examples, labels, self._gradients, gradients == "absolute")
+            else:
+                self._gradients = None
+                self._train_epoch(examples, labels, None, False)
+
+    def cut(self, connections: Sequence[Connections], freeze: bool = False) -> None:
+        """Remove connections; training goes on under those that stay.
+
+        Args:
+            connections: for each network, the weights that stay, among those that exist.
+            freeze: removed weights go on contributing their initial value, never trained, instead of being zero.
+
+        Raises:
+            ValueError: a connection does not exist.
+        """
+        _expect_connections(self.network, connections, len(self))
+        masks = [stack.narrowed([own[index] for own in connections]) for index, stack in enumerate(self._layers)]
+        for index, (stack, mask) in enumerate(zip(self._layers, masks, strict=True)):
+            if freeze:
+                stack.freeze(self._initial(index), stack.mask & ~mask)
+            stack.mask = mask
+            stack.clear(stack.values)
+            for state in self._optimizer.state[stack.values].values():
+                if isinstance(state, torch.Tensor) and state.shape == stack.values.shape:
+                    stack.clear(state)
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray) -> Evaluation:
+        """Return accuracy and loss of each network.
+
+        Args:
+            x: (n, *input_shape) examples.
+            y: (n,) their classes.
+        """
+        examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
+        correct = torch.zeros(len(self), dtype=torch.float64, device=self._device)
+        loss = torch.zeros_like(correct)
+        for start in range(0, len(examples), _CHUNK):
+            logits = self._chunk(examples, start)
+            answers = labels[start : start + _CHUNK].expand(len(self), -1)
+            correct += (logits.argmax(dim=2) == answers).sum(dim=1)
+            each = cross_entropy(logits.flatten(0, 1), answers.reshape(-1), reduction="none")
+            loss += each.view(answers.shape).to(torch.float64).sum(dim=1)
+            # One example without a finite answer is enough: NaN stays NaN in a sum.
+            broken = ~torch.isfinite(logits).flatten(1).all(dim=1)
+            correct[broken] = loss[broken] = torch.nan
+        return Evaluation((correct / len(examples)).cpu().numpy(), (loss / len(examples)).cpu().numpy())
+
+    def accuracy(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the (population,) float64 accuracies; see `evaluate`."""
+        return self.evaluate(x, y).accuracy
+
+    def loss(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the (population,) float64 mean cross-entropies; see `evaluate`."""
+        return self.evaluate(x, y).loss
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Return the (population, n, classes) float32 logits of (n, *input_shape) examples."""
+        examples = self._tensor(x, np.float32)
+        chunks = [self._chunk(examples, start) for start in range(0, len(examples), _CHUNK)]
+        return torch.cat(chunks, dim=1).cpu().numpy()
+
+    def weights(self, layer: int) -> np.ndarray:
+        """Return a copy of the (population, *shape) weights of a layer, with those that are frozen."""
+        stack = self._layers[layer]
+        return _numpy(stack.window(stack.current()))
+
+    def initial_weights(self, layer: int) -> np.ndarray:
+        """Return the (population, *shape) weights that a layer started with, drawn once more from the seeds."""
+        return _numpy(self._layers[layer].window(self._initial(layer)))
+
+    def gradients(self, layer: int) -> np.ndarray:
+        """Return the (population, *shape) gradients of a layer, summed as the last `train` was told.
+
+        Raises:
+            ValueError: it was not told to.
+        """
+        if self._gradients is None:
+            raise ValueError("no gradients were accumulated: call train(..., gradients='signed') or 'absolute' before")
+        return _numpy(self._layers[layer].window(self._gradients[layer]))
+
+    def state(self, number: int) -> dict[str, np.ndarray]:
+        """Return one network's parameters and buffers, as the state dict of `Network.module`.
+
+        Args:
+            number: which network.
+        """
+        stacks = {name: stack.window(stack.current())[number] for name, stack in self._kernel.stacks.items()}
+        return {name: _numpy(value) for name, value in {**stacks, **self._kernel.buffers(number)}.items()}
+
+    def _train_epoch(
+        self, x: torch.Tensor, y: torch.Tensor, sums: Sequence[torch.Tensor] | None, absolute: bool
+    ) -> None:
+        order, batch = self._order(len(x)), self._training.batch
+        for start in range(0, len(x), batch):
+            self._kernel.backward(x, y, order[..., start : start + batch], self.steps)
+            for index, stack in enumerate(self._layers):
+                gradient = stack.values.grad
+                stack.clear(gradient)
+                if sums is not None:
+                    sums[index] += gradient.abs() if absolute else gradient
+            share = self._training.schedule.share(self.epochs_done + start / len(x), self._total_epochs)
+            set_learning_rate(self._optimizer, self._training.learning_rate * share)
+            self._optimizer.step()
+            self.steps += 1
+        self.epochs_done += 1
+
+    def _order(self, examples: int) -> torch.Tensor:
+        """Return this epoch's permutation of the examples, (n,) or one for each network."""
+        seeds = only_if_equal([seed.order for seed in self._seeds])
+        drawn = {seed: generator(seed, Purpose.ORDER, self.epochs_done).permutation(examples) for seed in set(seeds)}
+        order = np.stack([drawn[seed] for seed in seeds])
+        return torch.from_numpy(order[0] if len(seeds) == 1 else order).to(self._device)
+
+    def _chunk(self, examples: torch.Tensor, start: int) -> torch.Tensor:
+        # Cloned into memory of its own: last bits depend on how the caller's array is aligned.
+        return self._kernel.logits(examples[start : start + _CHUNK].clone())
+
+    def _initial(self, layer: int) -> torch.Tensor:
+        """Return the initial values of a layer in a tensor like its stack's values, on the CPU."""
+        connections = [own[layer] for own in self._initial_connections]
+        seeds = [seed.weights for seed in self._seeds]
+        stack = self._layers[layer].empty()
+        for number, values in initial_weights(self.network, layer, connections, seeds, self._initialisation):
+            stack.put(number, connections[number], values)
+        return stack.values
+
+    def _tensor(self, array: np.ndarray, dtype: type[np.generic]) -> torch.Tensor:
+        with warnings.catch_warnings():
+            # Data sets are read-only arrays, and are not written to here.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self._device)
+
+
+def _expect_connections(network: Network, connections: Sequence[Connections], population: int) -> None:
+    if not connections or len(connections) != population:
+        raise ValueError(f"expected connections for each of {population} networks (at least 1), got {len(connections)}")
+    for own in connections:
+        if len(own) != len(network.layers):
+            raise ValueError(f"expected connections for each of {len(network.layers)} layers, got {len(own)}")
+        for layer, indices in zip(network.layers, own, strict=True):
+            if indices is not None and len(indices) and not 0 <= indices[0] <= indices[-1] < layer.size:
+                raise ValueError(f"expected sorted indices below {layer.size} in layer {layer.name}")
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().contiguous().clone().numpy()

@@ -1,0 +1,140 @@
+"""One parameter of all networks in one tensor, padded so that each network's slice is treated alike; with its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from evosparse.nets.architectures import Connections, Network
+from evosparse.nets.initial import InitialisationSpec, initial_unmasked, initial_weights
+from evosparse.nets.randomness import Seeds
+
+
+class Stack:
+    """The values of one parameter in a population, zero where the mask or the padding leaves nothing.
+
+    Args:
+        shape: of the parameter in one network.
+        inside: the part of a padded slice that holds it: ``shape``, or its size where it is stored flat.
+        padded: shape of one network's slice; at least ``inside`` in each dimension.
+        population: number of networks.
+        masked: whether values may be missing; otherwise there is no mask.
+
+    Attributes:
+        values: (population, *padded) leaf tensor that an optimizer updates; its gradient is in ``values.grad``.
+        mask: tensor like values, of int32: all bits set where a value exists, none elsewhere; or None.
+        frozen: tensor like values: what removed weights go on contributing; or None.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], inside: Sequence[int], padded: Sequence[int], population: int, masked: bool
+    ) -> None:
+        self.shape = tuple(shape)
+        self.values = torch.zeros(population, *padded)
+        self.mask = torch.zeros(population, *padded, dtype=torch.int32) if masked else None
+        self.frozen: torch.Tensor | None = None
+        self._inside = tuple(inside)
+
+    def empty(self) -> Stack:
+        """Return a stack of the same form without values, mask or device."""
+        population, *padded = self.values.shape
+        return Stack(self.shape, self._inside, padded, population, masked=False)
+
+    def window(self, stacked: torch.Tensor) -> torch.Tensor:
+        """Return the (population, *shape) view of a tensor like values, without the padding."""
+        inside = stacked[(slice(None), *(slice(extent) for extent in self._inside))]
+        return inside.view(len(stacked), *self.shape)
+
+    def put(self, number: int, indices: np.ndarray | None, values: np.ndarray) -> None:
+        """Set a network's existing weights before training starts, with the mask.
+
+        Args:
+            number: which network.
+            indices: (connections,) flat positions of the weights; None for all.
+            values: (connections,) their values, or (size,).
+        """
+        place = self._place(indices)
+        self.window(self.values)[number][place] = torch.as_tensor(values).view(self.shape if indices is None else -1)
+        if self.mask is not None:
+            self.window(self.mask)[number][place] = -1
+
+    def to(self, device: torch.device) -> None:
+        """Move to the device and make the values a leaf that gradients flow to."""
+        self.values = self.values.to(device).requires_grad_()
+        self.mask = None if self.mask is None else self.mask.to(device)
+
+    def current(self) -> torch.Tensor:
+        """Return the values that the network computes with."""
+        return self.values if self.frozen is None else self.values + self.frozen
+
+    @torch.no_grad()
+    def clear(self, stacked: torch.Tensor) -> None:
+        """Make a tensor like values zero wherever no weight exists."""
+        if self.mask is not None:
+            # Unlike a product with zero, this clears NaN too and leaves no negative zero.
+            stacked.view(torch.int32).bitwise_and_(self.mask)
+
+    def narrowed(self, indices: Sequence[np.ndarray | None]) -> torch.Tensor:
+        """Return the mask of fewer weights.
+
+        Args:
+            indices: for each network, the flat positions that stay; None for all.
+
+        Raises:
+            ValueError: a position does not exist now.
+        """
+        assert self.mask is not None
+        mask = torch.zeros(self.mask.shape, dtype=torch.int32)
+        for number, kept in enumerate(indices):
+            self.window(mask)[number][self._place(kept)] = -1
+        mask = mask.to(self.mask.device)
+        if torch.any(mask & ~self.mask):
+            raise ValueError("expected connections within those that exist: a cut can only remove weights")
+        return mask
+
+    @torch.no_grad()
+    def freeze(self, constant: torch.Tensor, removed: torch.Tensor) -> None:
+        """Let removed weights go on contributing a constant that is never trained.
+
+        Args:
+            constant: tensor like values.
+            removed: mask of the weights that contribute it from now on.
+        """
+        kept = constant.to(self.values.device).view(torch.int32).bitwise_and(removed).view(torch.float32)
+        self.frozen = kept if self.frozen is None else self.frozen + kept
+
+    def _place(self, indices: np.ndarray | None) -> tuple[torch.Tensor, ...] | slice:
+        if indices is None:
+            return slice(None)
+        return tuple(torch.from_numpy(part) for part in np.unravel_index(indices, self.shape))
+
+
+def initialise(
+    stacks: Mapping[str, Stack],
+    network: Network,
+    connections: Sequence[Connections],
+    seeds: Sequence[Seeds],
+    spec: InitialisationSpec,
+    device: torch.device,
+) -> None:
+    """Give empty stacks their masks and initial values, and move them to the device.
+
+    Args:
+        stacks: by name, one for each trained parameter of the network.
+        network: the architecture.
+        connections: of each network.
+        seeds: of each network.
+        spec: how weights are drawn.
+        device: where to compute.
+    """
+    own = [seed.weights for seed in seeds]
+    for index, layer in enumerate(network.layers):
+        existing = [every[index] for every in connections]
+        for number, values in initial_weights(network, index, existing, own, spec):
+            stacks[layer.parameter].put(number, existing[number], values)
+    for name, number, values in initial_unmasked(network, own, spec):
+        stacks[name].put(number, None, values)
+    for stack in stacks.values():
+        stack.to(device)

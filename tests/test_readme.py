@@ -1,0 +1,69 @@
+"""Every command and every program of the README runs as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text()
+BLOCK = re.compile(r"<!-- (\w+) -->\n```(\w+)\n(.*?)```", re.S)
+BLOCKS = {name: code for name, _, code in BLOCK.findall(README)}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(PROJECT / "experiments", folder / "experiments", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+    # The project's own `evosparse`, whether installed or run from a checkout.
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    words = command.replace("evosparse ", f"{sys.executable} -m evosparse ", 1)
+    done = subprocess.run(words, shell=True, cwd=place, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_every_fenced_block_is_named_and_tested() -> None:
+    assert README.count("```") == 2 * len(BLOCKS)
+    assert set(BLOCKS) == {"run", "tests", "tour", "python", "plugin"}
+
+
+def test_the_first_command_runs_the_default_campaign(place: Path) -> None:
+    install, command = BLOCKS["run"].split(" && .venv/bin/evosparse ")
+    assert install == "python3 -m venv .venv && .venv/bin/pip install --quiet ."
+    printed = run(f"evosparse {command.strip()}", place).stdout
+    for arm in ("winner", "random", "dense", "dropout", "test_accuracy", "reconstruction"):
+        assert arm in printed
+
+
+def test_the_second_command_runs_these_tests() -> None:
+    assert BLOCKS["tests"].strip().endswith("pip install --quiet '.[test]' && .venv/bin/python -m pytest")
+
+
+def test_the_tour_runs(place: Path) -> None:
+    printed = [run(command, place).stdout for command in BLOCKS["tour"].strip().splitlines()]
+    assert re.fullmatch(r"[0-9a-f]{64}\n", printed[-1])
+    assert (place / "runs" / "winner.safetensors").exists()
+
+
+def test_the_python_program_runs(place: Path) -> None:
+    program = place / "program.py"
+    program.write_text(BLOCKS["python"])
+    assert "sparse" in run(f"{sys.executable} program.py", place).stdout
+
+
+def test_the_plugin_runs(place: Path) -> None:
+    (place / "plugin.py").write_text(BLOCKS["plugin"])
+    options = "--set fitness.function=plugin.py:margin --set search.k=3 --set search.scope=global --set examination.members=0"
+    shutil.copy(place / "experiments" / "kstarts_digits.yaml", place / "campaign.yaml")
+    run(f"evosparse run campaign.yaml --workers 0 --set examination.baselines=[] {options}", place)
