@@ -72,12 +72,20 @@ def methods(sparsity: float, setting: Setting) -> dict[str, object]:
     return found
 
 
-def compare(setting: Setting, sparsity: float, seed: int, data: DataSet | None = None) -> list[dict[str, object]]:
-    """Run every method at one sparsity with one seed, and return a row for each arm."""
+def compare(setting: Setting, sparsity: float, seed: int, dense: bool = True, data: DataSet | None = None) -> list[dict]:
+    """Run every method at one sparsity with one seed, and return a row for each arm.
+
+    Args:
+        setting: the protocol.
+        sparsity: of every mask.
+        seed: of every campaign.
+        dense: whether to train the dense network and dropout too, which know no sparsity.
+        data: the data set, if it is loaded already.
+    """
     data = load(setting.data) if data is None else data
     rows = []
     for name, method in methods(sparsity, setting).items():
-        baselines = ("random", "dense", "dropout") if name == "K-starts, weight" else ()
+        baselines = ("random", *(("dense", "dropout") if dense else ())) if name == "K-starts, weight" else ()
         problem = masks.Problem(
             setting.network, data, method, training=setting.training, initialisation=setting.initialisation,
             examination=masks.ExaminationSpec(epochs=setting.epochs, seeds=1, baselines=baselines),
@@ -152,10 +160,12 @@ def main() -> None:
     arguments = parser.parse_args()
     setting = settings(arguments)
     rows: list[dict[str, object]] = []
-    work = list(product([setting], arguments.sparsities, range(arguments.seeds)))
+    first, *others = arguments.sparsities
+    work = [(setting, sparsity, seed, sparsity == first) for sparsity, seed in product(arguments.sparsities, range(arguments.seeds))]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         for part in pool.map(compare, *zip(*work)):
             rows += part
+            rows += [row | {"sparsity": other} for row in part for other in others if row["arm"] in ("dense", "dropout")]
             arguments.out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
     print("K-starts, dissipating and combined are reconstructions from an abstract. Test accuracy at the last epoch, percent, mean and")
     print("95 % interval; in brackets the paired gain over a random mask that is cut after the same dense epochs.\n")

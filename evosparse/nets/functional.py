@@ -60,8 +60,13 @@ class ModuleKernel:
         initialise(self.stacks, network, connections, seeds, initialisation, device)
         for stack in self.stacks.values():
             stack.values.grad = torch.zeros_like(stack.values)
-        self._leaves = [self._slices(number, "values") for number in range(len(seeds))]
-        self._gradients = [self._slices(number, "grad") for number in range(len(seeds))]
+        # Views, so that the optimizer moves them and gradients are written where it looks for them.
+        values = {name: stack.window(stack.values.detach()) for name, stack in self.stacks.items()}
+        gradients = {name: stack.window(stack.values.grad) for name, stack in self.stacks.items()}
+        self._leaves = [
+            {name: value[number].requires_grad_() for name, value in values.items()} for number in range(len(seeds))
+        ]
+        self._gradients = [[value[number] for value in gradients.values()] for number in range(len(seeds))]
 
         modules = {seed: network.module(seed) for seed in dict.fromkeys(own.weights for own in seeds)}
         self._buffers = [_constants(modules[seed.weights], self.stacks, device) for seed in seeds]
@@ -90,7 +95,7 @@ class ModuleKernel:
                 leaves = self._leaves[number]
                 loss = cross_entropy(self._call(number, leaves, inputs), labels)
                 gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-                for gradient, place in zip(gradients, self._gradients[number].values(), strict=True):
+                for gradient, place in zip(gradients, self._gradients[number], strict=True):
                     place.copy_(gradient)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
@@ -107,14 +112,6 @@ class ModuleKernel:
         frozen = {name: stack.frozen for name, stack in self.stacks.items() if stack.frozen is not None}
         parts = {name: leaves[name] + self.stacks[name].window(frozen[name])[number] for name in frozen}
         return functional_call(self._module, (dict(leaves) | parts, self._buffers[number]), (x,))
-
-    def _slices(self, number: int, attribute: str) -> dict[str, torch.Tensor]:
-        """Return views of one network's part of the stacks' values or gradients, that gradients can flow to."""
-        slices = {}
-        for name, stack in self.stacks.items():
-            part = stack.window(getattr(stack.values, attribute).detach())[number]
-            slices[name] = part.requires_grad_() if attribute == "values" else part
-        return slices
 
 
 def _constants(module: nn.Module, trained: Mapping[str, object], device: torch.device) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from evosparse.nets.architectures import Connections, MultilayerPerceptron
@@ -53,6 +54,8 @@ class PerceptronKernel:
             self._weights.append(weight)
             self._biases.append(bias)
         initialise(self.stacks, network, connections, seeds, initialisation, device)
+        for stack in self.stacks.values():
+            stack.values.grad = torch.zeros_like(stack.values)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
         """Set the gradient of every stack (see `Kernel`)."""
@@ -60,8 +63,6 @@ class PerceptronKernel:
         dropouts = self._draw_dropout(step, batch) if self._dropout else None
         logits = self._forward(x[rows], dropouts).reshape(-1, self._network.classes)
         labels = y[rows].expand(self._population, batch).reshape(-1)
-        for stack in self.stacks.values():
-            stack.values.grad = None
         # A sum over networks: no network's gradient depends on another's loss.
         (functional.cross_entropy(logits, labels, reduction="sum") / batch).backward()
 
@@ -83,7 +84,7 @@ class PerceptronKernel:
                 hidden = self._activation(hidden)
                 if dropouts is not None:
                     hidden = hidden * dropouts[layer - 1]
-            hidden = torch.baddbmm(bias.current(), hidden, weight.current().transpose(1, 2))
+            hidden = _StackedLinear.apply(hidden, weight.current(), bias.values, weight.values.grad, bias.values.grad)
         return hidden[:, :, : self._network.classes]
 
     def _draw_dropout(self, step: int, batch: int) -> list[torch.Tensor]:
@@ -97,3 +98,33 @@ class PerceptronKernel:
             kept = torch.from_numpy(uniform) >= self._dropout
             factors.append((kept / (1 - self._dropout)).to(bias.values.device))
         return factors
+
+
+class _StackedLinear(torch.autograd.Function):
+    """A linear layer of all networks that writes its gradients into memory that is there already.
+
+    Plain autograd would allocate, transpose and copy a tensor of the size of all weights at each step: a quarter of the
+    time of training LeNet-300-100.
+    """
+
+    @staticmethod
+    def forward(
+        context: FunctionCtx,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        weight_gradient: torch.Tensor,
+        bias_gradient: torch.Tensor,
+    ) -> torch.Tensor:
+        context.save_for_backward(x, weight)
+        context.gradients = (weight_gradient, bias_gradient)
+        return torch.baddbmm(bias, x, weight.transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: FunctionCtx, error: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = context.saved_tensors
+        weight_gradient, bias_gradient = context.gradients
+        torch.bmm(error.transpose(1, 2), x, out=weight_gradient)
+        torch.sum(error, dim=1, keepdim=True, out=bias_gradient)
+        return (torch.bmm(error, weight) if context.needs_input_grad[0] else None, None, None, None, None)

@@ -214,14 +214,15 @@ class Population:
         self, x: torch.Tensor, y: torch.Tensor, sums: Sequence[torch.Tensor] | None, absolute: bool
     ) -> None:
         order, batch = self._order(len(x)), self._training.batch
-        for start in range(0, len(x), batch):
+        starts = range(0, len(x), batch)
+        for number, start in enumerate(starts):
             self._kernel.backward(x, y, order[..., start : start + batch], self.steps)
             for index, stack in enumerate(self._layers):
                 gradient = stack.values.grad
                 stack.clear(gradient)
                 if sums is not None:
                     sums[index] += gradient.abs() if absolute else gradient
-            share = self._training.schedule.share(self.epochs_done + start / len(x), self._total_epochs)
+            share = self._training.schedule.share(self.epochs_done + number / len(starts), self._total_epochs)
             set_learning_rate(self._optimizer, self._training.learning_rate * share)
             self._optimizer.step()
             self.steps += 1

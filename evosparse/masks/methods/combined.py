@@ -11,6 +11,7 @@ ambiguity is a parameter. With density d asked for:
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -22,7 +23,7 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
 from evosparse.masks.fitness import ScoreFitness
-from evosparse.masks.genome import Mask
+from evosparse.masks.genome import LayerShape, Mask
 from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
 from evosparse.masks.methods.kstarts import layer_winner, random_masks
 from evosparse.masks.operators import random_submask
@@ -62,6 +63,11 @@ class Combined(Method):
         """Sparsity after the first cut: both cuts keep the same share, the root of the density."""
         return 1 - math.sqrt(1 - self.sparsity)
 
+    def first_counts(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        """Return how many connections each layer has after the first cut."""
+        # Not fewer than the second cut keeps: a floor of the output layer may lie above the root.
+        return tuple(map(max, self.counts(layers, self.first_sparsity), self.counts(layers, self.sparsity)))
+
     def search(self, bench: Workbench) -> MaskSearch:
         return KStartsFirst(self, bench) if self.order == "kstarts_first" else DissipatingFirst(self, bench)
 
@@ -87,9 +93,7 @@ class _CombinedSearch(MaskSearch):
         self.bench = bench
         layers = bench.network.layers
         self.counts = parameters.counts(layers, parameters.sparsity)
-        # Not fewer than the final cut keeps: a floor of the output layer may lie above the root.
-        first = parameters.counts(layers, parameters.first_sparsity)
-        self.first_counts = tuple(map(max, first, self.counts))
+        self.first_counts = parameters.first_counts(layers)
         self.generation = 0
         self.last: list[Candidate] = []
         self.first: list[Candidate] = []
@@ -100,9 +104,9 @@ class _CombinedSearch(MaskSearch):
             self.first = self.last[:1]
         self.generation += 1
 
+    @abstractmethod
     def _is_first_cut(self, generation: int) -> bool:
         """Whether this generation holds the one mask of the first cut."""
-        raise NotImplementedError
 
     def phases(self, mask: Mask, epochs: int) -> Sequence[Phase]:
         before = [Phase(None, self.parameters.epochs)]
@@ -177,7 +181,7 @@ class DissipatedScoreFitness(ScoreFitness):
 
     def evaluate(self, genomes: Sequence[Mask], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
         if not self.phases:
-            counts = _CombinedSearch(self.parameters, self.bench).first_counts
+            counts = self.parameters.first_counts(self.bench.network.layers)
             mask = first_dissipation(self.parameters, self.bench, seeds[0], counts)
             self.phases = (Phase(None, self.parameters.epochs), Phase(mask, self.parameters.between))
         return super().evaluate(genomes, seeds)
