@@ -7,8 +7,11 @@ campaign failed, 2 bad input, 130 interrupted and resumable.
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -16,16 +19,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from evosparse.engine import evaluate, records
+from evosparse import tables
+from evosparse.engine import database, evaluate
 from evosparse.engine.campaign import Campaign
-from evosparse.engine.candidate import Candidate, Outcome
+from evosparse.engine.candidate import Candidate
+from evosparse.engine.check import check
+from evosparse.engine.limits import one_thread
 from evosparse.engine.listeners import progress
-from evosparse.engine.problem import Kind, kind
-from evosparse.engine.results import Arm, summarise
-from evosparse.engine.seeds import SeedKey
+from evosparse.engine.problem import Kind, Problem, kind
 from evosparse.engine.spec import CampaignSpec, parse, read
 from evosparse.engine.store import Store
-from evosparse.errors import BadInput, CampaignFailed, PluginError, StoreError
+from evosparse.errors import BadInput, CampaignFailed, StoreError
+
+_EXPORT_SUFFIX = ".safetensors"
 
 app = typer.Typer(
     name="evosparse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -33,7 +39,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-Uid = Annotated[str, typer.Argument(metavar="UID", help="A candidate, such as 3.17; 'best' is the first of the Hall of Fame.")]
+Uid = Annotated[str, typer.Argument(metavar="UID", help="A candidate, such as 3.17; 'best' heads the Hall of Fame.")]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as search.k=20.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Ray workers; 0 evaluates in this process.")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster to join, HOST:PORT or 'auto'.")]
@@ -49,9 +55,21 @@ def main() -> None:
         _complain(error, 2)
     except CampaignFailed as error:
         _complain(error, 1)
-    except KeyboardInterrupt:
-        print("interrupted: what was committed is safe, 'evosparse resume RUN' goes on from there", file=sys.stderr)
-        sys.exit(130)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"evosparse {version('evosparse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Evolutionary search for small, sparse and unusual neural networks."""
 
 
 @app.command()
@@ -64,13 +82,15 @@ def run(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a campaign, from its first generation to the examination of its winner.
+    """Run a campaign to its final table.
 
     Example: evosparse run experiments/kstarts_digits.yaml --set search.k=20 --workers 2
     """
     spec = read(file, overrides)
-    with Campaign.from_spec(spec, out, file.resolve().parent) as campaign:
-        _go(campaign, None, workers, address, as_json, quiet)
+    with _undone_if_refused(out if out is not None else Path("runs") / spec.name) as made:
+        with Campaign.from_spec(spec, out, file.resolve().parent) as campaign:
+            made.append(campaign)
+            _go(campaign, None, workers, address, as_json, quiet)
 
 
 @app.command()
@@ -83,7 +103,9 @@ def resume(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a campaign that was interrupted, or with a finished one for more generations.
+    """Go on with a campaign.
+
+    One that was interrupted goes on from its last generation, a finished one for more generations.
 
     Example: evosparse resume runs/kstarts-digits --generations 20
     """
@@ -102,9 +124,10 @@ def list_runs(
     Example: evosparse list runs
     """
     if not folder.is_dir():
-        raise StoreError(f"{folder}: expected a folder of run directories, found none: run a campaign, or name another folder")
-    rows = [_summary(path) for path in sorted(folder.iterdir()) if path.is_dir()]
-    _show_rows([row for row in rows if row is not None], as_json)
+        got = "a file" if folder.exists() else "a path where nothing is"
+        raise StoreError(f"{folder}: expected a folder of run directories, got {got}: run a campaign, or name another")
+    found = [path for path in (folder, *sorted(folder.iterdir())) if (path / database.FILE).exists()]
+    _show_rows([_summary(path) for path in found], as_json, f"no campaign in {folder}")
 
 
 @app.command()
@@ -113,7 +136,7 @@ def hof(
     top: Annotated[int | None, typer.Option(min=1, help="Only the best so many.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the Hall of Fame: the best candidates, or the Pareto front.
+    """Show the Hall of Fame, or the Pareto front.
 
     Example: evosparse hof runs/kstarts-digits --top 3
     """
@@ -123,95 +146,106 @@ def hof(
         {"rank": rank, "uid": member.uid, **member.outcome.measures, "genome": member.genome.describe()}
         for rank, member in enumerate(members, 1)
     ]
-    _show_rows(rows, as_json)
+    _show_rows(rows, as_json, f"the Hall of Fame of {folder} is empty")
 
 
 @app.command()
 def show(folder: Run, uid: Uid = "best", as_json: AsJson = False) -> None:
-    """Show one candidate: its genome, its measures, or why there are none.
+    """Show a candidate, or why it failed.
 
-    Example: evosparse show runs/kstarts-digits 1.0
+    Example: evosparse show runs/kstarts-digits 0.1
     """
     with Store.open(folder) as store:
         known = _kind_of(store)
         candidate = _find(store, uid, known)
-    facts = _facts(candidate) | {"traceback": candidate.outcome.traceback} | {"genome": known.show(candidate.genome)}
-    _show_facts(facts, as_json)
+    details = {"traceback": candidate.outcome.traceback, "details": known.show(candidate.genome)}
+    _show_facts(tables.candidate_row(candidate) | details, as_json)
 
 
 @app.command()
 def lineage(folder: Run, uid: Uid = "best", as_json: AsJson = False) -> None:
-    """Show a candidate and its ancestors, parents before grandparents.
+    """Show a candidate and its ancestors.
 
-    Example: evosparse lineage runs/masks-genetic best
+    Parents come before grandparents.
+
+    Example: evosparse lineage runs/masks-genetic-digits best
     """
     with Store.open(folder) as store:
         known = _kind_of(store)
         candidate = _find(store, uid, known)
         family = [candidate, *store.lineage(candidate.uid, known.genomes.from_bytes)]
-    _show_rows([_facts(member) for member in family], as_json)
+    rows = [tables.candidate_row(member) for member in family]
+    hidden = () if as_json else ("population", "message", "seconds", "attempts", "key")
+    _show_rows([{name: value for name, value in row.items() if name not in hidden} for row in rows], as_json)
 
 
 @app.command()
 def verify(
     folder: Run,
-    uid: Annotated[str | None, typer.Argument(metavar="[UID]", help="A candidate; default the whole Hall of Fame.")] = None,
+    uid: Annotated[str | None, typer.Argument(metavar="[UID]", help="A candidate; default the Hall of Fame.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate again and compare with what is stored, bit for bit; exit code 1 if anything differs.
+    """Evaluate again and compare, bit for bit.
+
+    The exit code is 1 if anything differs from what is stored.
 
     Example: evosparse verify runs/kstarts-digits
     """
     with Store.open(folder) as store:
-        spec = CampaignSpec.from_document(store.header.document, str(folder))
         known = _kind_of(store)
-        problem = known.build(spec.problem, Path(store.header.base))
         members = store.hall_of_fame(known.genomes.from_bytes) if uid is None else [_find(store, uid, known)]
+        spec, problem = _rebuilt(store, known)
     rows = []
     with evaluate.InProcessEvaluator(problem.stage, spec.evaluation.policy) as evaluator:
         outcomes = evaluator.evaluate([evaluate.Job.of(member.genome, spec.seed) for member in members])
     for member, outcome in zip(members, outcomes, strict=True):
         same = outcome.status == member.outcome.status and dict(outcome.measures) == dict(member.outcome.measures)
-        rows.append({"uid": member.uid, "same": same, "stored": _result(member.outcome), "again": _result(outcome)})
-    _show_rows(rows, as_json)
-    if not all(row["same"] for row in rows):
-        raise CampaignFailed(f"{folder}: {sum(not row['same'] for row in rows)} of {len(rows)} results differ when evaluated again")
+        stored, again = tables.result(member.outcome), tables.result(outcome)
+        rows.append({"uid": member.uid, "same": same, "stored": stored, "again": again})
+    _show_rows(rows, as_json, f"the Hall of Fame of {folder} is empty")
+    different = sum(not row["same"] for row in rows)
+    if different:
+        raise CampaignFailed(f"{folder}: {different} of {len(rows)} results differ when they are evaluated again")
 
 
 @app.command()
 def export(
     folder: Run,
     uid: Uid = "best",
-    file: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; default RUN/UID.safetensors.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("-o", "--out", help=f"The file to write; default RUN/UID{_EXPORT_SUFFIX}.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a candidate, trained to the end as in the examination, to a file that other programs read.
+    """Write a candidate's network to a file.
+
+    It is trained to the end first, as it was for the final table.
 
     Example: evosparse export runs/kstarts-digits best -o winner.safetensors
     """
     with Store.open(folder) as store:
-        spec = CampaignSpec.from_document(store.header.document, str(folder))
         known = _kind_of(store)
         candidate = _find(store, uid, known)
-        problem = known.build(spec.problem, Path(store.header.base))
+        target = file if file is not None else folder / f"{candidate.uid}{_EXPORT_SUFFIX}"
+        _require_place(target)
+        spec, problem = _rebuilt(store, known)
         metadata = {
-            "evosparse": records.installed_versions().get("evosparse", "unknown"),
+            "evosparse": version("evosparse"),
             "campaign": json.dumps(store.header.document),
             "uid": candidate.uid,
             "genome": candidate.genome.key,
             "measures": json.dumps(dict(candidate.outcome.measures)),
             "notes": json.dumps(list(store.header.notes)),
         }
-    target = file if file is not None else folder / f"{candidate.uid}.safetensors"
-    if not target.parent.is_dir():
-        raise StoreError(f"{target}: expected an existing folder to write to, {target.parent} is none: make it first")
-    with evaluate.one_thread():
+    with one_thread():
         _show_facts(known.export(problem, candidate, target, spec.seed, metadata), as_json)
 
 
 @app.command()
 def digest(folder: Run) -> None:
-    """Print the SHA-256 of everything that was found: equal for equal campaigns, however they were run.
+    """Print the SHA-256 of everything found.
+
+    It is equal for equal campaigns, however they were run.
 
     Example: evosparse digest runs/kstarts-digits
     """
@@ -225,76 +259,62 @@ def check_fitness(
     overrides: Set = [],  # noqa: B006
     workers: Annotated[int, typer.Option(min=0, max=1, help="0 leaves out the test on a Ray worker.")] = 1,
 ) -> None:
-    """Run the fitness of a campaign file once, here and on a worker, and say what is wrong before a campaign starts.
+    """Try the fitness of a campaign file.
+
+    It is run on two genomes, here and on a worker, and what is wrong is told before a campaign starts.
 
     Example: evosparse check-fitness experiments/plugins/calm.yaml
     """
     spec = read(file, overrides)
     problem = kind(spec.kind).build(spec.problem, file.resolve().parent)
-    candidates = problem.search.ask(SeedKey(spec.seed).child("ask", 0))[:2]
-    jobs = [evaluate.Job.of(candidate.genome, spec.seed) for candidate in candidates]
-    policy = spec.evaluation.policy
-    console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    say(f"found: objectives {', '.join(f'{name} ({way})' for name, way in problem.stage.fitness.objectives.items())}")
-    with evaluate.InProcessEvaluator(problem.stage, policy) as evaluator:
-        here = evaluator.evaluate(jobs)
-        _expect_ok(here)
-        say(f"runs here: {_result(here[0])}, {here[0].seconds:.3g} s for each genome")
-        _expect_equal(here, [evaluator.evaluate([job])[0] for job in jobs], "evaluated alone")
-        say("repeatable: the same alone and together")
-    if workers:
-        from evosparse.engine.cluster import Cluster
-
-        with Cluster(1, sources=problem.sources) as cluster, cluster.evaluator(problem.stage, policy) as evaluator:
-            there = evaluator.evaluate(jobs)
-        _expect_ok(there)
-        _expect_equal(here, there, "evaluated on a worker")
-        say("runs on a worker: sent, imported and evaluated there with the same result")
+    for line in check(problem, spec, on_worker=workers > 0):
+        print(line)
     print("ok")
 
 
 def _go(
     campaign: Campaign, generations: int | None, workers: int | None, address: str | None, as_json: bool, quiet: bool
 ) -> None:
-    console = Console(stderr=True)
-    listener = {} if quiet else {"listener": progress(console)}
-    arms = campaign.run(generations, workers=workers, address=address, **listener)
+    listener = {} if quiet else {"listener": progress(Console(stderr=True))}
+    try:
+        arms = campaign.run(generations, workers=workers, address=address, **listener)
+    except KeyboardInterrupt:
+        mend = f"'evosparse resume {campaign.folder}' goes on from there"
+        print(f"interrupted: the {campaign.generation} generations done are safe, {mend}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    notes = campaign.store.header.notes
     if as_json:
-        print(json.dumps({"run": str(campaign.folder), "arms": [_arm_row(arm) for arm in arms]}, indent=2))
+        rows = [tables.arm_row(arm) for arm in arms]
+        print(json.dumps({"run": str(campaign.folder), "notes": list(notes), "arms": rows}, indent=2))
         return
-    for note in campaign.store.header.notes:
+    for note in notes:
         print(f"note: {note}")
-    _print_arms(arms)
+    _print_table(tables.examination(arms))
     print(f"run directory: {campaign.folder}")
 
 
-def _print_arms(arms: Sequence[Arm]) -> None:
-    names = list(dict.fromkeys(name for arm in arms for name in arm.measures))
-    table = Table(title="examination: mean and 95 % interval over the seeds; accuracies are shares")
-    for name in ("arm", "seeds", *names):
-        table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=name == "arm")
-    for arm in arms:
-        cells = [_interval(arm.measures[name].mean, arm.measures[name].half_width) if name in arm.measures else "-" for name in names]
-        seeds = max((len(measure.values) for measure in arm.measures.values()), default=0)
-        table.add_row(arm.name, f"{seeds}" + (f" ({arm.failed} failed)" if arm.failed else ""), *cells)
-    _print_table(table)
+@contextmanager
+def _undone_if_refused(folder: Path) -> Iterator[list[Campaign]]:
+    """Remove the run directory of a campaign that was refused before its first generation, for want of a cluster say.
 
+    Args:
+        folder: where it is going to be, or beside.
 
-def _interval(mean: float, half_width: float) -> str:
-    text = f"{mean:,.0f}" if float(mean).is_integer() and abs(mean) >= 1 else f"{mean:.4f}"
-    return f"{text} ± {half_width:.4f}" if half_width > 0 else text
-
-
-def _arm_row(arm: Arm) -> dict[str, object]:
-    measures = {
-        name: {"mean": value.mean, "half_width": _finite(value.half_width), "values": list(value.values)}
-        for name, value in arm.measures.items()
-    }
-    return {"arm": arm.name, "description": arm.description, "failed": arm.failed, "measures": measures}
+    Yields:
+        A list, to which the block adds the campaign once it is made.
+    """
+    missing = [path for path in folder.absolute().parents if not path.exists()]
+    existed = folder.exists()
+    made: list[Campaign] = []
+    try:
+        yield made
+    except BadInput:
+        for campaign in made:
+            if not campaign.generation:
+                (campaign.folder / database.FILE).unlink(missing_ok=True)
+                for path in [*([] if existed and campaign.folder == folder else [campaign.folder]), *missing]:
+                    path.rmdir()
+        raise
 
 
 def _amended(folder: Path, overrides: Sequence[str]) -> CampaignSpec:
@@ -302,31 +322,29 @@ def _amended(folder: Path, overrides: Sequence[str]) -> CampaignSpec:
         return parse(store.header.document, str(folder), overrides)
 
 
-def _summary(folder: Path) -> Mapping[str, object] | None:
-    """Return one line about a run directory; None if it is something else."""
-    if not (folder / "campaign.sqlite").exists():
-        return None
+def _summary(folder: Path) -> Mapping[str, object]:
+    """Return one line about a run directory."""
     try:
         with Store.open(folder) as store:
-            document, best = store.header.document, store.hall_of_fame()[:1]
-            row = {
-                "run": str(folder),
-                "kind": document["kind"],
-                "status": f"finished ({store.reason})" if store.finished else "not finished",
-                "generations": len(store.generations()),
-                "evaluations": store.evaluations(),
-                "seconds": round(store.seconds(), 1),
-                "best": _result(best[0].outcome, store.header.objectives) if best else "-",
-            }
-            arms = summarise(store.trials())
-            row["winner"] = ", ".join(f"{name} {value.mean:.4g}" for name, value in list(arms[0].measures.items())[:1]) if arms else "-"
-            return row
+            return tables.campaign_row(store)
     except BadInput as error:
         return {"run": str(folder), "status": f"unreadable: {error}"}
 
 
 def _kind_of(store: Store) -> Kind:
     return kind(str(store.header.document["kind"]))
+
+
+def _rebuilt(store: Store, known: Kind) -> tuple[CampaignSpec, Problem]:
+    """Return the campaign of a run directory, and its problem on the data that it began with."""
+    spec = CampaignSpec.from_document(store.header.document, str(store.folder))
+    problem = known.build(spec.problem, Path(store.header.base))
+    if problem.data_hash != store.header.data_hash:
+        raise StoreError(
+            f"{store.folder}: expected the data that the campaign began with (hash {store.header.data_hash[:12]}), "
+            f"got other data (hash {problem.data_hash[:12]}): restore the data"
+        )
+    return spec, problem
 
 
 def _find(store: Store, uid: str, known: Kind) -> Candidate:
@@ -339,89 +357,37 @@ def _find(store: Store, uid: str, known: Kind) -> Candidate:
     return members[0]
 
 
-def _facts(candidate: Candidate) -> dict[str, object]:
-    outcome = candidate.outcome
-    return {
-        "uid": candidate.uid,
-        "population": candidate.population,
-        "parents": list(candidate.parents),
-        "status": str(outcome.status),
-        "measures": dict(outcome.measures),
-        "message": outcome.message,
-        "seconds": round(outcome.seconds, 4),
-        "attempts": outcome.attempts,
-        "key": candidate.genome.key,
-        "describe": candidate.genome.describe(),
-    }
+def _require_place(target: Path) -> None:
+    """Refuse a place that cannot be written to, before the work is done; an earlier export there is replaced."""
+    folder = target.parent
+    if target.suffix != _EXPORT_SUFFIX or target.is_dir():
+        got = "a folder" if target.is_dir() else repr(target.name)
+        raise StoreError(f"{target}: expected the name of a file that ends in {_EXPORT_SUFFIX}, got {got}: name one")
+    if not folder.is_dir():
+        raise StoreError(f"{target}: expected an existing folder to write to, {folder} is none: make it first")
+    for path in (folder, target):
+        # The mode counts even for root, as in the store.
+        if path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222):
+            raise StoreError(f"{target}: cannot be written, {path} is read-only: change its permissions, or use -o")
 
 
-def _result(outcome: Outcome, names: Sequence[str] | Mapping[str, str] | None = None) -> str:
-    if not outcome.ok:
-        return f"{outcome.status}: {outcome.message}"
-    return ", ".join(f"{name} {value:.6g}" for name, value in outcome.measures.items() if names is None or name in names)
-
-
-def _expect_ok(outcomes: Sequence[Outcome]) -> None:
-    for outcome in outcomes:
-        if not outcome.ok:
-            detail = f"\n{outcome.traceback}" if outcome.traceback else ""
-            raise PluginError(f"the fitness function does not work: {outcome.status}: {outcome.message}; mend it{detail}")
-
-
-def _expect_equal(first: Sequence[Outcome], second: Sequence[Outcome], how: str) -> None:
-    for one, other in zip(first, second, strict=True):
-        if dict(one.measures) != dict(other.measures):
-            raise PluginError(
-                f"the fitness function is not repeatable: {_result(one)} first, {_result(other)} when {how}: draw random "
-                "numbers from the argument 'seed' alone, and let a result depend on its own genome only"
-            )
-
-
-def _show_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
+def _show_rows(rows: Sequence[Mapping[str, object]], as_json: bool, otherwise: str = "nothing to show") -> None:
     if as_json:
         print(json.dumps(list(rows), indent=2))
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table()
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*[_cell(row.get(name, "")) for name in names])
-    _print_table(table)
+    elif rows:
+        _print_table(tables.table(rows))
+    else:
+        print(otherwise, file=sys.stderr)
 
 
 def _show_facts(facts: Mapping[str, object], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(dict(facts), indent=2))
-        return
-    for name, value in facts.items():
-        if isinstance(value, Mapping) and any(isinstance(part, (list, dict)) for part in value.values()):
-            print(f"{name}:")
-            for key, part in value.items():
-                print(f"  {key}: {_cell(part)}")
-        else:
-            print(f"{name}: {_cell(value)}")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
-    if isinstance(value, (list, tuple)):
-        return "; ".join(map(_cell, value)) if any(isinstance(part, Mapping) for part in value) else ", ".join(map(_cell, value))
-    return str(value)
+    print(json.dumps(dict(facts), indent=2) if as_json else "\n".join(tables.lines(facts)))
 
 
 def _print_table(table: Table) -> None:
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value else None  # JSON has no NaN
+    # A pipe has no width: wide enough for every column.
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 def _complain(error: Exception, code: int) -> None:

@@ -9,13 +9,16 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from evosparse.errors import PluginError, nearest
 
-_FORMS = "'module:name', 'path/to/file.py:name'"
+_T = TypeVar("_T")
+_FORMS = "'module:name' or 'path/to/file.py:name'"
 
 
 def resolve(reference: str, base: Path | None = None, group: str | None = None) -> object:
@@ -37,13 +40,12 @@ def resolve(reference: str, base: Path | None = None, group: str | None = None) 
         if group is not None and not colon:
             return _entry_point(reference, group)
         raise PluginError(f"expected {_FORMS}, got {reference!r}: write the place, a colon and the name to import")
-    folders = [folder.resolve() for folder in (base, Path.cwd()) if folder is not None]
+    folders = list(dict.fromkeys(folder.resolve() for folder in (base, Path.cwd()) if folder is not None))
     module = _import_file(place, folders) if place.endswith(".py") else _import_module(place, folders)
     try:
         return getattr(module, name)
     except AttributeError:
-        public = [other for other in vars(module) if not other.startswith("_")]
-        raise PluginError(f"{place} has no {name!r}: {nearest(name, public)}") from None
+        raise PluginError(f"{place} has no {name!r}: {nearest(name, _own_names(module))}") from None
 
 
 def reference_to(thing: object) -> str:
@@ -70,54 +72,82 @@ def local_folder(thing: object) -> Path | None:
     folder = Path(path).resolve().parent
     if hasattr(top, "__path__"):
         folder = folder.parent
-    installed = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    installed.append(Path(__file__).resolve().parent.parent)
-    return None if any(root == folder or root in folder.parents for root in installed[:-1]) or folder == installed[-1] else folder
+    roots = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    installed = any(root == folder or root in folder.parents for root in roots)
+    own = folder == Path(__file__).resolve().parent.parent
+    return None if installed or own else folder
 
 
 def _entry_point(name: str, group: str) -> object:
     found = {point.name: point for point in entry_points(group=group)}
     if name not in found:
-        raise PluginError(f"expected {_FORMS} or an entry point of {group!r}, got {name!r}: {nearest(name, found)}")
+        installed = nearest(name, found) if found else "none is installed; write where it is, a colon and its name"
+        raise PluginError(f"expected {_FORMS}, or an entry point of {group!r}, got {name!r}: {installed}")
     return _guarded(found[name].load, f"entry point {name!r}")
 
 
-def _import_file(place: str, folders: list[Path]) -> ModuleType:
-    path = next((folder / place for folder in folders if (folder / place).is_file()), None)
+def _import_file(place: str, folders: Sequence[Path]) -> ModuleType:
+    path = next((folder / place for folder in folders if _is_file(folder / place)), None)
     if path is None:
         looked = ", ".join(str(folder / place) for folder in folders)
         raise PluginError(f"plug-in file {place!r} not found (looked for {looked}): mend the path")
     path = path.resolve()
     if not path.stem.isidentifier():
-        raise PluginError(f"plug-in file {path.name!r} cannot be imported: rename it to a Python identifier")
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None and Path(getattr(loaded, "__file__", None) or ".").resolve() == path:
-        return loaded
-    if loaded is not None or importlib.util.find_spec(path.stem) is not None:
-        _refuse_shadow(path)
-    sys.path.insert(0, str(path.parent))
+        raise PluginError(f"plug-in file {path.name!r} cannot be imported: rename it to letters, digits and '_'")
+    _make_importable(path.parent)
+    _refuse_double(path)
     return _guarded(lambda: importlib.import_module(path.stem), f"plug-in file {path}")
 
 
-def _refuse_shadow(path: Path) -> None:
-    # The workers import the file by its stem, so that name must not mean another module there.
-    spec = importlib.util.find_spec(path.stem)
-    if spec is None or spec.origin is None or Path(spec.origin).resolve() != path:
-        raise PluginError(f"plug-in file {path.name!r} has the name of another module: rename the file")
-
-
-def _import_module(name: str, folders: list[Path]) -> ModuleType:
+def _import_module(name: str, folders: Sequence[Path]) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        mend = "a file's name ends in .py, a module's has only dots"
+        raise PluginError(f"expected {_FORMS}, got the place {name!r}: {mend}")
     for folder in folders:
-        # Behind everything installed, so that a user's file never replaces a library.
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+        _make_importable(folder)
     return _guarded(lambda: importlib.import_module(name), f"module {name!r}")
 
 
-def _guarded(load, what: str):
+def _make_importable(folder: Path) -> None:
+    # Behind everything installed, so that a user's file never replaces a library.
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    # The file may be newer than what Python knows of the folder.
+    importlib.invalidate_caches()
+
+
+def _refuse_double(path: Path) -> None:
+    """Refuse a file whose name already means another module, because the workers import it by that name."""
+    try:
+        spec = importlib.util.find_spec(path.stem)
+        origin = None if spec is None else spec.origin
+    except ValueError:  # a module that was made without a file
+        origin = None
+    if origin is None or not Path(origin).exists() or not path.samefile(origin):
+        other = origin if origin is not None and Path(origin).exists() else "a part of Python"
+        raise PluginError(f"plug-in file {path} has the name of another module ({other}): rename the file")
+
+
+def _own_names(module: ModuleType) -> list[str]:
+    """Return what a user may have meant: what the module itself defines; if nothing, all of its public names."""
+    public = [name for name in vars(module) if not name.startswith("_")]
+    own = [name for name in public if getattr(vars(module)[name], "__module__", None) == module.__name__]
+    return own or public
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, for instance
+        return False
+
+
+def _guarded(load: Callable[[], _T], what: str) -> _T:
     try:
         return load()
     except ModuleNotFoundError as error:
-        raise PluginError(f"{what} cannot be imported: no module named {error.name!r}; install it or mend the name") from error
-    except Exception as error:
-        raise PluginError(f"{what} fails on import: {type(error).__name__}: {error}") from error
+        missing = f"no module named {error.name!r}"
+        raise PluginError(f"{what} cannot be imported: {missing}; install it or mend the name") from error
+    except (Exception, SystemExit) as error:
+        text = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise PluginError(f"{what} fails on import: {text}; mend it") from error

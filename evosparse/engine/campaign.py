@@ -27,6 +27,8 @@ from evosparse.errors import CampaignFailed, StoreError
 
 MakeEvaluator = Callable[[Stage], Evaluator]
 
+_COMPLETE = "search complete"  # the search itself had nothing more to propose
+
 
 class Campaign:
     """One search, from its first generation to the examination of its Hall of Fame, kept in one run directory.
@@ -149,10 +151,12 @@ class Campaign:
         self.close()
 
     def _run(self, workers: int | None, address: str | None, listener: Listener) -> None:
-        if self._stop_reason() is None or not self.store.finished:
-            with self._evaluators(workers, address) as make:
-                reason = self._search(make, listener)
-                self._examine(make, reason, listener)
+        complete = self.store.reason == _COMPLETE
+        if self.store.finished and (complete or self._stop_reason() is not None):
+            return
+        with self._evaluators(workers, address) as make:
+            reason = self._search(make, listener)
+            self._examine(make, reason, listener)
 
     def _begin(self, spec: CampaignSpec, problem: Problem, folder: Path, base: Path | None) -> None:
         header = Header(
@@ -231,7 +235,7 @@ class Campaign:
             return reason
         with make(self.problem.stage) as evaluator:
             while reason is None:
-                reason = self._stop_reason() if self._generation(evaluator, listener) else "search complete"
+                reason = self._stop_reason() if self._generation(evaluator, listener) else _COMPLETE
         return reason
 
     def _generation(self, evaluator: Evaluator, listener: Listener) -> bool:
@@ -250,10 +254,10 @@ class Campaign:
         for candidate, outcome in zip(candidates, outcomes, strict=True):
             candidate.judge(outcome, self.problem.stage.fitness.objectives)
         self.problem.search.tell(candidates)
-        before = [member.genome.key for member in self._leaders()]
+        before = self._best()
         self.hall_of_fame.update([candidate for candidate in candidates if candidate.ok and candidate.contender])
-        improved = before != [member.genome.key for member in self._leaders()]
-        self.logbook.record(**self._record(number, candidates, improved))
+        record = self._record(number, candidates, improved=self._best() != before)
+        self.logbook.record(**record)  # which moves the statistics of each objective to a chapter
         seconds = time.perf_counter() - start
         self._seconds += seconds
         self.store.commit(
@@ -262,7 +266,7 @@ class Campaign:
                 candidates=candidates,
                 hall_of_fame=list(self.hall_of_fame),
                 state=self.problem.search.state(),
-                record=self.logbook[-1],
+                record=record,
                 seconds=seconds,
                 evaluations=sum(not outcome.cached for outcome in outcomes),
             )
@@ -316,9 +320,10 @@ class Campaign:
             record |= statistics.compile(measured)
         return record
 
-    def _leaders(self) -> list[Candidate]:
-        """The winner of a single objective, the whole front of several."""
-        return list(self.hall_of_fame) if isinstance(self.hall_of_fame, tools.ParetoFront) else list(self.hall_of_fame[:1])
+    def _best(self) -> set[tuple[float, ...]]:
+        """Return the best value of a single objective, or those of the whole front of several."""
+        front = isinstance(self.hall_of_fame, tools.ParetoFront)
+        return {member.fitness.wvalues for member in self.hall_of_fame[: None if front else 1]}
 
     def _stop_reason(self) -> str | None:
         """Return which stop criterion holds, if one does; it depends on nothing but what was committed."""
@@ -343,7 +348,7 @@ class Campaign:
 
     def _examine(self, make: MakeEvaluator, reason: str, listener: Listener) -> None:
         """Evaluate the trials of the Hall of Fame, which alone see the test set, and commit them."""
-        if not len(self.hall_of_fame):
+        if sum(self.logbook.select("failed")) == sum(self.logbook.select("candidates")):
             raise CampaignFailed(
                 f"{self.folder}: no candidate was evaluated with success; 'evosparse show RUN 0.0' tells why the first failed"
             )

@@ -6,35 +6,37 @@ A worker that hangs is killed and one that dies is replaced; what that means for
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
-import resource
 import shutil
 import signal
-import socket
-import sysconfig
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import ray
 import torch
+from ray._private.ray_logging import stdout_deduplicator
 from ray.actor import ActorHandle
 from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from evosparse.engine.candidate import Outcome, Status
-from evosparse.engine.evaluate import Assessor, Batch, Batches, Evaluator, Job, Policy
+from evosparse.engine.evaluate import Assessor, Batch, Batches, Evaluator, Job, Policy, one_line
+from evosparse.engine.limits import explain_memory, limit_memory
+from evosparse.engine.nodes import answers, has_left, share_out
 from evosparse.engine.problem import Stage
-from evosparse.engine.shipping import gather
+from evosparse.engine.shipping import gather, own_paths
 from evosparse.errors import CampaignFailed, ClusterError, EvosparseError, PluginError
 
-_PATIENCE = 60.0  # seconds without any worker before the campaign gives up
+_PATIENCE = 120.0  # seconds without any worker before the campaign gives up; a busy machine needs 60 to start some
 _RESUME = "what was stored is safe: resume the run when the cluster is back"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -69,9 +71,9 @@ class Cluster:
         self._undo = ExitStack()
         self._spare: list[ActorHandle] = []
         try:
-            environment = self._connect(workers, address, sources, gpus)
+            environment = self._connect(address, sources, {"num_cpus": workers, "num_gpus": gpus})
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self.workers, self.gpus_per_worker = _shares(nodes, workers, gpus_per_worker)
+            self.workers, self.gpus_per_worker = share_out(nodes, workers, gpus_per_worker)
             self._process = ray.remote(_Process).options(
                 num_cpus=1, num_gpus=self.gpus_per_worker, max_restarts=0, max_task_retries=0, runtime_env=environment
             )
@@ -82,17 +84,7 @@ class Cluster:
             raise
 
     def evaluator(self, stage: Stage, policy: Policy) -> RayEvaluator:
-        """Return an evaluator on all workers.
-
-        Args:
-            stage: what to evaluate.
-            policy: batch size, time, retries and memory.
-
-        Raises:
-            PluginError: the stage cannot be sent to the workers or be imported there.
-            CampaignFailed: the fitness's ``prepare`` raised.
-            ClusterError: no worker can be started.
-        """
+        """Return an evaluator of a stage, which uses all workers; raises what `RayEvaluator` does."""
         return RayEvaluator(self, stage, policy)
 
     def hire(self) -> ActorHandle:
@@ -100,14 +92,13 @@ class Cluster:
         return self._spare.pop() if self._spare else self._process.remote()
 
     def give_back(self, process: ActorHandle) -> None:
-        """Take back a worker process that is idle, for the next stage."""
+        """Take back a worker process that does nothing, for the next stage."""
         self._spare.append(process)
 
     def close(self) -> None:
         """End the worker processes, and Ray if it was started here."""
-        for process in self._spare:
-            ray.kill(process)
-        self._spare = []
+        while self._spare:
+            ray.kill(self._spare.pop())
         self._undo.close()
 
     def __enter__(self) -> Cluster:
@@ -116,12 +107,10 @@ class Cluster:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _connect(
-        self, workers: int | None, address: str | None, sources: Sequence[Path], gpus: int | None
-    ) -> Mapping[str, object]:
-        """Connect this process, and return the runtime environment of the workers unless it is that of the connection."""
-        environment: dict[str, object] = {"env_vars": dict(_ONE_THREAD)}
-        paths = _own_paths()
+    def _connect(self, address: str | None, sources: Sequence[Path], local: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Connect this process, and return the runtime environment of the workers where it is not the connection's."""
+        environment: dict[str, Any] = {"env_vars": dict(_ONE_THREAD)}
+        paths = own_paths()
         if sources:
             folder = tempfile.mkdtemp(prefix="evosparse-")
             self._undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -135,12 +124,11 @@ class Cluster:
         if ray.is_initialized():
             _check_connection(address, bool(sources))
             return environment
-        self._undo.enter_context(_restored())
+        self._undo.enter_context(_contained())
         self._undo.callback(ray.shutdown)
-        # Quiet, because standard output may be read by a machine.
         settings = {"runtime_env": environment, "log_to_driver": False, "configure_logging": False}
         if address is None:
-            ray.init("local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, **settings)
+            ray.init("local", include_dashboard=False, **local, **settings)
         else:
             _join(address, settings)
         return {}
@@ -155,7 +143,9 @@ class RayEvaluator(Evaluator):
         policy: batch size, time, retries and memory.
 
     Raises:
-        PluginError, CampaignFailed, ClusterError: as for `Cluster.evaluator`.
+        PluginError: the stage cannot be sent to the workers or be imported there.
+        CampaignFailed: the fitness's ``prepare`` raised, or its process died.
+        ClusterError: no worker can be started.
     """
 
     def __init__(self, cluster: Cluster, stage: Stage, policy: Policy) -> None:
@@ -164,7 +154,7 @@ class RayEvaluator(Evaluator):
         self._parts = [_put((stage.fitness, stage.genomes), "fitness"), _put(stage.data, "data")]
         self._placed = time.monotonic()  # when there was last a worker on a node
         self._false_starts = 0
-        self._workers = [self._hire() for _ in range(cluster.workers)]
+        self._workers = [_Worker(cluster.hire()) for _ in range(cluster.workers)]
         try:
             while not any(worker.phase is _Phase.IDLE for worker in self._workers):
                 self._step(None)
@@ -185,9 +175,9 @@ class RayEvaluator(Evaluator):
         return batches.outcomes()
 
     def close(self) -> None:
-        """Give idle workers back to the cluster and end the others."""
+        """Give the workers that do nothing back to the cluster and end the others."""
         for worker in self._workers:
-            if worker.phase is _Phase.IDLE:
+            if worker.phase in (_Phase.IDLE, _Phase.PLACING):
                 self._cluster.give_back(worker.process)
             else:
                 ray.kill(worker.process)
@@ -207,21 +197,19 @@ class RayEvaluator(Evaluator):
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.deadline <= now]:
             if not ray.wait([worker.pending], timeout=0)[0]:
-                message = f"did not return within {self._policy.timeout:g} s, nor heed its interruption: its process was killed"
-                batches.lose(worker.batch, Outcome(Status.TIMEOUT, message=message, seconds=now - worker.since))
+                message = f"did not return within {self._policy.timeout:g} s and was deaf to it: its process was killed"
+                batches.lose(worker.batch, Outcome(Status.TIMEOUT, message=message, seconds=worker.seconds))
                 self._replace(worker)
         if any(worker.phase is not _Phase.PLACING for worker in self._workers):
             self._placed = now
         elif now - self._placed > _PATIENCE:
-            raise ClusterError(
-                f"no worker could be started within {_PATIENCE:g} s: expected room for {self._cluster.workers} workers, each "
-                f"with 1 CPU and {self._cluster.gpus_per_worker:g} GPU, free are {_free()}; {_RESUME}"
-            )
+            need = f"each needs 1 CPU and {self._cluster.gpus_per_worker:g} GPU"
+            free = ", ".join(f"{ray.available_resources().get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+            raise ClusterError(f"no worker could be started in {_PATIENCE:g} s: {need}, free are {free}; {_RESUME}")
 
     def _advance(self, worker: _Worker, batches: Batches | None) -> None:
         """Take the answer of a worker and go to its next phase."""
-        reference, worker.pending = worker.pending, None
-        worker.deadline = math.inf
+        reference, worker.pending, worker.deadline = worker.pending, None, math.inf
         try:
             answer = ray.get(reference)
         except RayTaskError as error:
@@ -242,11 +230,11 @@ class RayEvaluator(Evaluator):
 
     def _raised(self, worker: _Worker, error: RayTaskError, batches: Batches | None) -> None:
         """Deal with an exception in a worker that lives on."""
-        cause = error.cause
-        message = f"{type(cause).__name__}: {cause}".replace("\n", " ")[:500]
         if worker.phase is not _Phase.BUSY:
-            raise cause if isinstance(cause, EvosparseError) else CampaignFailed(f"a worker cannot start: {message}")
-        outcome = Outcome(Status.FAILED, message=message, seconds=time.monotonic() - worker.since)
+            if isinstance(error.cause, EvosparseError):
+                raise error.cause from None
+            raise CampaignFailed(f"a worker cannot start: {one_line(error.cause)}") from None
+        outcome = Outcome(Status.FAILED, message=one_line(error.cause), seconds=worker.seconds)
         batches.settle(worker.batch, None if len(worker.batch.jobs) > 1 else [outcome])
         worker.phase = _Phase.IDLE
 
@@ -254,23 +242,21 @@ class RayEvaluator(Evaluator):
         """Deal with the death of a worker."""
         self._replace(worker)
         message = _cause_of_death(error)
-        if worker.phase is _Phase.BUSY:
-            if _has_left(worker.node):
-                batches.put_back(worker.batch)
-            else:
-                batches.lose(worker.batch, Outcome(Status.CRASHED, message=message, seconds=time.monotonic() - worker.since))
-        elif not worker.node or not _has_left(worker.node):
+        time.sleep(0.1)  # the processes of a node do not all die in the same instant
+        left = worker.node != "" and has_left(worker.node, ray.nodes())
+        if worker.phase is _Phase.BUSY and left:
+            batches.put_back(worker.batch)
+        elif worker.phase is _Phase.BUSY:
+            batches.lose(worker.batch, Outcome(Status.CRASHED, message=message, seconds=worker.seconds))
+        elif not left:
             self._false_starts += 1
             if self._false_starts > self._cluster.workers:
                 kind, what = (CampaignFailed, "prepares the fitness") if worker.node else (ClusterError, "starts")
                 raise kind(f"a worker dies as it {what}: {message}") from error
 
-    def _hire(self) -> _Worker:
-        return _Worker(self._cluster.hire())
-
     def _replace(self, worker: _Worker) -> None:
         ray.kill(worker.process)
-        self._workers[self._workers.index(worker)] = self._hire()
+        self._workers[self._workers.index(worker)] = _Worker(self._cluster.hire())
 
 
 class _Phase(Enum):
@@ -294,6 +280,11 @@ class _Worker:
 
     def __post_init__(self) -> None:
         self.pending = self.process.node.remote()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at its batch."""
+        return time.monotonic() - self.since
 
     def start(self, parts: Sequence[ray.ObjectRef], policy: Policy) -> None:
         """Have it prepare the fitness."""
@@ -327,125 +318,82 @@ class _Process:
         except RayError as error:
             missing = re.search(r"No module named '[^']*'", str(error))
             raise PluginError(
-                f"a worker cannot load the fitness or its data: {missing.group() if missing else error}; install it on every "
-                "node, or keep it in the folder of the fitness, which is sent to the workers"
+                f"a worker cannot load the fitness or its data: {missing.group() if missing else error}; install it on "
+                "every node, or keep it in the folder of the fitness, which is sent to the workers"
             ) from None
-        gpu = ray.get_runtime_context().get_accelerator_ids().get("GPU")
-        self._memory_gib = policy.memory_gib
-        _limit_memory(None)
-        self._assessor = Assessor(Stage(fitness, data, genomes), policy, "cuda" if gpu and torch.cuda.is_available() else "cpu")
-        _limit_memory(policy.memory_gib)
+        gpu = ray.get_runtime_context().get_accelerator_ids().get("GPU") and torch.cuda.is_available()
+        self._gib = policy.memory_gib
+        limit_memory(None)
+        self._assessor = Assessor(Stage(fitness, data, genomes), policy, "cuda" if gpu else "cpu")
+        limit_memory(policy.memory_gib)
 
     def attempt(self, jobs: Sequence[Job]) -> list[Outcome] | None:
-        """Evaluate a batch once."""
+        """Evaluate a batch once, as `Assessor.attempt` does."""
         outcomes = self._assessor.attempt(jobs)
-        return outcomes and [self._explained(outcome) for outcome in outcomes]
-
-    def _explained(self, outcome: Outcome) -> Outcome:
-        if outcome.status is not Status.FAILED or not _OUT_OF_MEMORY.search(outcome.message):
-            return outcome
-        limit = f"an evaluation may allocate {self._memory_gib:g} GiB; evaluation.memory_gib raises the limit"
-        return replace(outcome, message=f"{outcome.message} ({limit})")
+        return outcomes and [replace(each, message=explain_memory(each.message, self._gib)) for each in outcomes]
 
 
-def _limit_memory(gib: float | None) -> None:
-    """Make allocations fail beyond what the process has now and that much more, on systems that can; None to lift it."""
-    if sys.platform != "linux":
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = most
-    if gib is not None:
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
-        limit = pages * resource.getpagesize() + int(gib * 2**30)
-        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+def _join(address: str, settings: Mapping[str, Any]) -> None:
+    """Connect to a running cluster, or say at once why not."""
+    host, _, port = address.rpartition(":")
+    if address != "auto" and ("://" in address or not host or not port.isdigit()):
+        raise ClusterError(
+            f"expected the address of a Ray cluster as HOST:PORT or 'auto', got {address!r}: run on a machine of the "
+            "cluster and give what 'ray start' printed there, or use 'ray job submit'"
+        )
+    if address != "auto" and not answers(host.strip("[]"), int(port)):
+        raise ClusterError(f"no Ray cluster answers at {address}: start it with 'ray start --head' or mend the address")
+    try:
+        ray.init(address, **settings)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise ClusterError(
+            f"cannot join the Ray cluster at {address}: {' '.join(str(error).split())}; expected the versions of Python and "
+            "Ray that its nodes have and, if it was started with a token, the same RAY_AUTH_MODE and RAY_AUTH_TOKEN here"
+        ) from error
+
+
+def _check_connection(address: str | None, sources: bool) -> None:
+    """Refuse what a connection that was made before cannot give."""
+    here = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", here):
+        raise ClusterError(f"this process is in the cluster at {here}: call ray.shutdown() to join {address}")
+    if sources and len({node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}) > 1:
+        raise ClusterError("code travels to other machines on joining only: call ray.shutdown() and give the address")
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """Keep Ray from writing to the terminal, and undo what it does to this process."""
+    logger = logging.getLogger("ray")
+    level, environment, handler = logger.level, dict(os.environ), signal.getsignal(signal.SIGTERM)
+    logger.setLevel(logging.CRITICAL)
+    # The death of a worker is told on standard output, whatever the settings, unless this pattern skips it.
+    skipped, stdout_deduplicator.skip_re = stdout_deduplicator.skip_re, re.compile("")
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # under 'ray job submit' both the job and the campaign have one
+    try:
+        yield
+    finally:
+        stdout_deduplicator.skip_re = skipped
+        logger.setLevel(level)
+        for name in [name for name in os.environ if name.startswith("RAY_") or name == "PYTHONBREAKPOINT"]:
+            del os.environ[name]
+            os.environ.update({name: environment[name]} if name in environment else {})
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _put(part: object, what: str) -> ray.ObjectRef:
     try:
         return ray.put(part)
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise PluginError(
-            f"the {what} cannot be sent to the workers: {reason[0]}; build what holds locks, files or connections in prepare()"
-        ) from None
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":")
+        raise PluginError(f"the {what} cannot be sent to workers: {reason}; make what resists in prepare()") from None
 
 
 def _cause_of_death(error: RayError) -> str:
     """Return what Ray knows of the end of a process, without its advice."""
     detail = re.search(r"exit detail: (.*?)(?: Some common causes.*)?$", str(error), re.DOTALL)
-    if detail is None:
-        return f"its process died: {type(error).__name__}: {error}".replace("\n", " ")[:500]
-    if "End of file" in detail.group(1):
+    text = detail.group(1).strip() if detail else one_line(error)
+    if "End of file" in text:
         return "its process died without a word, as by os._exit, a signal, a fault in native code or a lack of memory"
-    return f"its process died: {detail.group(1).strip()}"
-
-
-def _has_left(node: str) -> bool:
-    """Whether a node is no longer part of the cluster."""
-    time.sleep(0.1)  # the processes of a node do not die in one instant
-    found = next((entry for entry in ray.nodes() if entry["NodeID"] == node), None)
-    if found is None or not found["Alive"]:
-        return True
-    # Ray itself notices only after some seconds.
-    return not _answers(found["NodeManagerAddress"], found["NodeManagerPort"])
-
-
-def _answers(host: str, port: int, seconds: float = 2.0) -> bool:
-    try:
-        socket.create_connection((host, port), seconds).close()
-    except OSError:
-        return False
-    return True
-
-
-def _free() -> str:
-    free = ray.available_resources()
-    return f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU"
-
-
-def _shares(
-    nodes: Sequence[Mapping[str, float]], workers: int | None, share: float | None
-) -> tuple[int, float]:
-    """Return the number of workers and the GPUs of each.
-
-    Args:
-        nodes: the resources of each node.
-        workers: the number asked for; None for a worker on each CPU (of the nodes with GPUs, if there are any).
-        share: GPUs of each, as asked for; None for the largest fraction 1/n that leaves room for all.
-
-    Raises:
-        ClusterError: there is no room.
-    """
-    if share is not None and share != 0 and not (share >= 1 and share == int(share) or 0 < share < 1 and _is_fraction(share)):
-        raise ClusterError(f"expected gpus_per_worker to be a fraction 1/n or a whole number, got {share:g}")
-    with_gpus = [node for node in nodes if node.get("GPU")]
-    if share is None and with_gpus:
-        count = workers or sum(int(node.get("CPU", 0)) for node in with_gpus)
-        fitting = (1 / divisor for divisor in range(1, count + 1) if _room(nodes, 1 / divisor) >= count)
-        share = next(fitting, 1 / max(count, 1))
-    share = share or 0.0
-    room = _room(nodes, share)
-    count = workers or room
-    if count > room or count == 0:
-        listed = "; ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes)
-        raise ClusterError(
-            f"expected room for {count or 'some'} workers, each with 1 CPU and {share:g} GPU, but the cluster has room for "
-            f"{room} (its nodes: {listed}): ask for fewer workers or a smaller gpus_per_worker"
-        )
-    return count, share
-
-
-def _room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return how many workers fit on the nodes; each GPU is shared by whole numbers of workers."""
-    def on(node: Mapping[str, float]) -> int:
-        cpus, gpus = int(node.get("CPU", 0)), int(node.get("GPU", 0))
-        if share == 0:
-            return cpus
-        return min(cpus, gpus * round(1 / share) if share < 1 else int(gpus / share))
-
-    return sum(map(on, nodes))
-
-
-def _is_fraction(share: float) -> bool:
-    return abs(1 / share - round(1 / share)) < 0.01
+    return f"its process died: {text}"

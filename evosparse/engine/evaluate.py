@@ -6,26 +6,23 @@ Whatever a fitness function does to one genome, the outcomes of the others are t
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from types import TracebackType
 
 import torch
-from threadpoolctl import threadpool_limits
 
 from evosparse.engine.candidate import Genome, Outcome, Status
 from evosparse.engine.fitness import Fitness, Resources
+from evosparse.engine.limits import TimeUp, one_thread, time_limit
 from evosparse.engine.problem import Stage
 from evosparse.engine.seeds import SeedKey
-from evosparse.errors import CampaignFailed, EvosparseError, nearest
+from evosparse.errors import CampaignFailed, EvosparseError
 
 _TRACEBACK_TAIL = 2000
 _RETRIED = (Status.FAILED, Status.TIMEOUT, Status.CRASHED)
@@ -131,7 +128,7 @@ class Batch:
 class Batches:
     """The work of one call of `Evaluator.evaluate`: cuts batches, isolates the genomes that spoil them, and retries.
 
-    It depends on what happened to each batch, not on when or where, so that every evaluator arrives at the same outcomes.
+    It depends on what happened to each batch, not on when or where: every evaluator arrives at the same outcomes.
 
     Args:
         jobs: all genomes and their keys.
@@ -217,7 +214,7 @@ class Assessor:
             except EvosparseError:
                 raise
             except Exception as error:
-                raise CampaignFailed(f"the fitness cannot prepare: {_one_line(error)}\n{_tail(error)}") from error
+                raise CampaignFailed(f"the fitness cannot prepare: {one_line(error)}\n{_tail(error)}") from error
 
     def attempt(self, jobs: Sequence[Job]) -> list[Outcome] | None:
         """Evaluate once: together, or one after the other if the fitness shares nothing between genomes.
@@ -240,12 +237,13 @@ class Assessor:
                 outcomes = [check_measures(self._stage.fitness, result) for result in results]
         except TimeUp:
             failure = Outcome(Status.TIMEOUT, message=f"did not return within {self._policy.timeout:g} s")
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             # What the frames hold may be the very memory that ran out.
             traceback.clear_frames(error.__traceback__)
-            failure = Outcome(Status.FAILED, message=_one_line(error), traceback=_tail(error))
-        except SystemExit as error:
-            failure = Outcome(Status.FAILED, message=f"called sys.exit({error.code!r})", traceback=_tail(error))
+            message = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else one_line(error)
+            failure = Outcome(Status.FAILED, message=message, traceback=_tail(error))
         else:
             seconds = (time.perf_counter() - start) / len(jobs)
             return [replace(outcome, seconds=seconds) for outcome in outcomes]
@@ -257,7 +255,16 @@ def check_measures(fitness: Fitness, result: object) -> Outcome:
     try:
         return _checked(fitness, result)
     except Exception as error:  # whatever a user's object does when it is read
-        return _invalid(f"the result cannot be read: {_one_line(error)}")
+        return _invalid(f"the result cannot be read: {one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return the type and the text of an exception in one line."""
+    try:
+        text = str(error)
+    except Exception:  # a user's exception may be broken itself
+        text = "(its text cannot be read)"
+    return f"{type(error).__name__}: {text}".strip().replace("\n", " ")[:500]
 
 
 def _checked(fitness: Fitness, result: object) -> Outcome:
@@ -276,45 +283,6 @@ def _checked(fitness: Fitness, result: object) -> Outcome:
             return _invalid(f"expected a finite number for {name!r}, got {number}")
         measures[str(name)] = number
     return Outcome(Status.OK, measures)
-
-
-class TimeUp(BaseException):
-    """Raised inside an evaluation whose time is up; no ``except Exception`` of a user's can swallow it."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeUp` in a block that runs longer than that.
-
-    It interrupts Python code in the main thread; a block that hangs inside a C function is ended by the driver, which
-    kills its worker.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def ring(number: int, frame: object) -> None:
-        raise TimeUp
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: the number of threads changes the last bits of a matrix product."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_results(results: object, count: int) -> None:
@@ -337,14 +305,6 @@ def _number(value: object) -> float | None:
 
 def _invalid(message: str) -> Outcome:
     return Outcome(Status.INVALID, message=message)
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # a user's exception may be broken itself
-        text = "(its text cannot be read)"
-    return f"{type(error).__name__}: {text}".strip().replace("\n", " ")[:500]
 
 
 def _tail(error: BaseException) -> str:

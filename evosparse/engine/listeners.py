@@ -44,7 +44,6 @@ class PlainProgress(Listener):
         self._tenth = 0
 
     def begin(self, campaign: Campaign) -> None:
-        self._start = time.perf_counter()
         self._write(f"{campaign.folder}: from generation {campaign.generation}")
 
     def progress(self, campaign: Campaign, done: int, total: int) -> None:
@@ -57,7 +56,7 @@ class PlainProgress(Listener):
             self._write(f"  {done}/{total} evaluated, {rate:.1f}/s, {(total - done) / rate:.0f} s left")
 
     def generation(self, campaign: Campaign, candidates: Sequence[Candidate]) -> None:
-        self._write(progress_line(campaign))
+        self._write(progress_line(campaign, time.perf_counter() - self._start))
 
     def end(self, campaign: Campaign) -> None:
         if campaign.store.finished:
@@ -93,24 +92,34 @@ class BarProgress(Listener):
         self._bar.update(self._task, completed=done, rate=f"{rate:.1f}/s")
 
     def generation(self, campaign: Campaign, candidates: Sequence[Candidate]) -> None:
-        self._bar.console.print(progress_line(campaign), highlight=False, markup=False)
+        line = progress_line(campaign, time.perf_counter() - self._start)
+        self._bar.console.print(line, highlight=False, markup=False)
 
     def end(self, campaign: Campaign) -> None:
         self._bar.stop()
 
 
-def progress_line(campaign: Campaign) -> str:
-    """Say in one line how the last generation went."""
+def progress_line(campaign: Campaign, seconds: float) -> str:
+    """Say in one line how the last generation went.
+
+    Args:
+        campaign: with at least one generation.
+        seconds: how long the last generation took.
+    """
     record = campaign.logbook[-1]
     parts = [f"generation {record['generation']}: {record['candidates']} candidates"]
     if record["failed"]:
         parts.append(f"{record['failed']} failed")
-    for name, direction in campaign.problem.stage.fitness.objectives.items():
-        if name in record:
-            best = record[name]["max" if direction == "max" else "min"]
-            parts.append(f"{name} best {best:.6g}, mean {record[name]['mean']:.6g}")
+    objectives = campaign.problem.stage.fitness.objectives
+    for name, direction in objectives.items() if record["failed"] < record["candidates"] else ():
+        measured = campaign.logbook.chapters[name][-1]
+        parts.append(f"{name} best {measured['max' if direction == 'max' else 'min']:.6g}, mean {measured['mean']:.6g}")
     if len(campaign.hall_of_fame):
-        parts.append(f"{'Pareto front' if len(campaign.problem.stage.fitness.objectives) > 1 else 'Hall of Fame'} {len(campaign.hall_of_fame)}")
+        parts.append(f"{'Pareto front' if len(objectives) > 1 else 'Hall of Fame'} {len(campaign.hall_of_fame)}")
+    parts.append(f"{record['candidates'] / max(seconds, 1e-9):.1f}/s")
+    left = campaign.spec.stop.generations - campaign.generation
+    if left > 0:
+        parts.append(f"at most {left * seconds:.0f} s left")
     return ", ".join(parts)
 
 

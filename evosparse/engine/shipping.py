@@ -1,9 +1,10 @@
-"""Gathers a user's own code for the workers of a cluster: the Python files below some folders, and nothing else."""
+"""What the workers of a cluster import: the Python files of the user, and evosparse where it is not installed."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def gather(sources: Sequence[Path], target: Path) -> None:
             _copy(path, target / path.relative_to(source), source)
 
 
+def own_paths() -> list[str]:
+    """Return where evosparse is imported from, if it is not installed, and the module path of this process."""
+    own = Path(__file__).resolve().parents[2]
+    if own in {Path(sysconfig.get_path(key)).resolve() for key in ("purelib", "platlib")}:
+        return []
+    return [str(own), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+
+
 def _python_files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if _holds_code(Path(place, name)))
@@ -52,6 +61,6 @@ def _holds_code(folder: Path) -> bool:
 def _copy(path: Path, copy: Path, source: Path) -> None:
     if copy.exists() and copy.read_bytes() != path.read_bytes():
         name = path.relative_to(source)
-        raise ClusterError(f"two folders hold a different {name}, the second is {source}: rename one, as workers see both")
+        raise ClusterError(f"two folders hold a different {name}, one is {source}: rename one, as workers see both")
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, copy)

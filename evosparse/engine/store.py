@@ -238,11 +238,10 @@ class Store:
     def outcomes(self) -> dict[str, Outcome]:
         """Return the outcome by key of every genome that need not be evaluated again: measured, or found invalid."""
         with database.guard(self.folder):
-            rows = self._rows(
-                f"SELECT key, {OUTCOME} {_WITH_GENOMES}"
-                " WHERE status IN ('ok', 'invalid') AND NOT cached ORDER BY generation DESC, position DESC"
-            )
-            return {key: read_outcome(row) for key, *row in rows}  # the first of several evaluations, being last here
+            # Backwards, so that the first of equal genomes is kept: it was evaluated, the others may be from the cache.
+            order = "WHERE status IN ('ok', 'invalid') ORDER BY generation DESC, position DESC"
+            rows = self._rows(f"SELECT key, {OUTCOME} {_WITH_GENOMES} {order}")
+            return {key: read_outcome(row) for key, *row in rows}
 
     def trials(self) -> list[TrialResult]:
         """Return the results of the examination, in order; empty before it took place."""

@@ -223,6 +223,11 @@ class Mask(_ByContent):
 
         The bytes may differ between releases of zlib; compare masks by ``key``.
         """
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        # Kept, because a mask is encoded to be evaluated and again to be stored.
         parts = [struct.pack("<H", len(self.layers))]
         for layer in self.layers:
             name = layer.name.encode()

@@ -6,9 +6,10 @@ import torch
 
 
 def configure() -> None:
-    """Set torch to one thread and to flushing denormals, in this process.
+    """Set torch to one thread and to flushing denormals, in the calling thread.
 
-    The number of threads changes the last bits of results, and denormals cost up to ten times the time.
+    The number of threads changes the last bits of results; denormals cost up to ten times the time, and flushing them
+    changes bits too. Every method of a population that computes calls this, as another thread may have other settings.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -106,7 +106,8 @@ class ModuleKernel:
 
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return a network's buffers and untrained parameters (see `Kernel`)."""
-        return self._buffers[number]
+        names = self._module.state_dict()
+        return {name: value for name, value in self._buffers[number].items() if name in names}
 
     def _call(self, number: int, leaves: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         frozen = {name: stack.frozen for name, stack in self.stacks.items() if stack.frozen is not None}

@@ -69,7 +69,7 @@ class TrainingSpec(Section):
     """
 
     optimizer: Literal["sgd", "adam"] = "adam"
-    learning_rate: float = Field(default=_ADAM_RATE, gt=0)
+    learning_rate: float = Field(default=_ADAM_RATE, gt=0, le=1000)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)

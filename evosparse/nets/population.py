@@ -117,14 +117,12 @@ class Population:
                 f"expected at most {self._total_epochs - self.epochs_done} more epochs of the {self._total_epochs} in all,"
                 f" got {epochs}; give a larger total_epochs"
             )
+        configure()
         examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
         for epoch in range(epochs):
-            if gradients != "none" and epoch == epochs - 1:
-                self._gradients = [torch.zeros_like(stack.values) for stack in self._layers]
-                self._train_epoch(examples, labels, self._gradients, gradients == "absolute")
-            else:
-                self._gradients = None
-                self._train_epoch(examples, labels, None, False)
+            wanted = gradients != "none" and epoch == epochs - 1
+            self._gradients = [torch.zeros_like(stack.values) for stack in self._layers] if wanted else None
+            self._train_epoch(examples, labels, absolute=gradients == "absolute")
 
     def cut(self, connections: Sequence[Connections], freeze: bool = False) -> None:
         """Remove connections; training goes on under those that stay.
@@ -142,10 +140,10 @@ class Population:
             if freeze:
                 stack.freeze(self._initial(index), stack.mask & ~mask)
             stack.mask = mask
-            stack.clear(stack.values)
-            for state in self._optimizer.state[stack.values].values():
-                if isinstance(state, torch.Tensor) and state.shape == stack.values.shape:
-                    stack.clear(state)
+            moments = self._optimizer.state[stack.values].values()
+            alike = [tensor for tensor in moments if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape]
+            for tensor in (stack.values, stack.values.grad, *alike):
+                stack.clear(tensor)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> Evaluation:
         """Return accuracy and loss of each network.
@@ -154,6 +152,7 @@ class Population:
             x: (n, *input_shape) examples.
             y: (n,) their classes.
         """
+        configure()
         examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
         correct = torch.zeros(len(self), dtype=torch.float64, device=self._device)
         loss = torch.zeros_like(correct)
@@ -178,6 +177,7 @@ class Population:
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return the (population, n, classes) float32 logits of (n, *input_shape) examples."""
+        configure()
         examples = self._tensor(x, np.float32)
         chunks = [self._chunk(examples, start) for start in range(0, len(examples), _CHUNK)]
         return torch.cat(chunks, dim=1).cpu().numpy()
@@ -210,9 +210,7 @@ class Population:
         stacks = {name: stack.window(stack.current())[number] for name, stack in self._kernel.stacks.items()}
         return {name: _numpy(value) for name, value in {**stacks, **self._kernel.buffers(number)}.items()}
 
-    def _train_epoch(
-        self, x: torch.Tensor, y: torch.Tensor, sums: Sequence[torch.Tensor] | None, absolute: bool
-    ) -> None:
+    def _train_epoch(self, x: torch.Tensor, y: torch.Tensor, absolute: bool) -> None:
         order, batch = self._order(len(x)), self._training.batch
         starts = range(0, len(x), batch)
         for number, start in enumerate(starts):
@@ -220,8 +218,8 @@ class Population:
             for index, stack in enumerate(self._layers):
                 gradient = stack.values.grad
                 stack.clear(gradient)
-                if sums is not None:
-                    sums[index] += gradient.abs() if absolute else gradient
+                if self._gradients is not None:
+                    self._gradients[index] += gradient.abs() if absolute else gradient
             share = self._training.schedule.share(self.epochs_done + number / len(starts), self._total_epochs)
             set_learning_rate(self._optimizer, self._training.learning_rate * share)
             self._optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import EllipsisType
 
 import numpy as np
 import torch
@@ -105,9 +106,9 @@ class Stack:
         kept = constant.to(self.values.device).view(torch.int32).bitwise_and(removed).view(torch.float32)
         self.frozen = kept if self.frozen is None else self.frozen + kept
 
-    def _place(self, indices: np.ndarray | None) -> tuple[torch.Tensor, ...] | slice:
+    def _place(self, indices: np.ndarray | None) -> tuple[torch.Tensor, ...] | EllipsisType:
         if indices is None:
-            return slice(None)
+            return ...
         return tuple(torch.from_numpy(part) for part in np.unravel_index(indices, self.shape))
 
 

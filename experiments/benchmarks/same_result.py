@@ -1,0 +1,327 @@
+"""One campaign run in many ways, and killed at random moments and resumed: its digest must always be the same.
+
+A genetic search over masks on digits, with examination: uninterrupted in one process, with and without cache and
+progress; with workers; and runs that are killed with SIGKILL (the driver alone; a worker, then the driver; the whole
+process tree), each in its own run directory. Prints a table; the exit code is 1 if a digest differs.
+
+    python experiments/benchmarks/same_result.py --workers 1 2 4 --kills 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from evosparse.engine.store import Store
+
+CAMPAIGN = """
+name: same-result
+kind: masks
+seed: 7
+stop: {{generations: {generations}}}
+evaluation: {{batch: 4}}
+data: digits
+network: {{name: mlp, hidden: [32]}}
+training: {{optimizer: adam, learning_rate: 0.005, batch: 64}}
+search: {{method: genetic, sparsity: 0.9, population: 10, epochs: {epochs}}}
+examination: {{epochs: 3, seeds: 2}}
+"""
+VARIANTS = {
+    "with progress": (),
+    "without cache": ("--quiet", "--set", "evaluation.cache=false"),
+    "without cache, with progress": ("--set", "evaluation.cache=false"),
+}
+KILLS = ("driver", "worker, then driver", "whole tree")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        run: how the campaign was run.
+        killed_at: seconds after the campaign's database appeared at which it was killed; None if it was not.
+        committed: generations that were committed by then.
+        left_behind: processes that had to be ended after it.
+        seconds: how long everything took.
+        digest: of what was found.
+    """
+
+    run: str
+    killed_at: float | None
+    committed: int | None
+    left_behind: int
+    seconds: float
+    digest: str
+
+
+def main() -> None:
+    """Run everything, print the table, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4], help="numbers of workers, besides none")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kill-workers", type=int, default=2, help="workers of the runs that are killed")
+    parser.add_argument("--generations", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        rows = list(measure(options, Path(name)))
+    same = len({row.digest for row in rows}) == 1
+    if options.json:
+        print(json.dumps({"same": same, "load": os.getloadavg(), "rows": [asdict(row) for row in rows]}, indent=2))
+    else:
+        _print_table(rows)
+        print("all digests are the same" if same else "DIGESTS DIFFER")
+    sys.exit(0 if same else 1)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """Yield the row of every run."""
+    file = write_campaign(folder, options.generations, options.epochs)
+    whole = Commands(folder / "whole")
+    yield _told(whole.row("in-process", whole.run(file, 0, "--quiet")))
+    for name, arguments in VARIANTS.items():
+        commands = Commands(folder / name.replace(" ", "-"))
+        yield _told(commands.row(f"in-process, {name}", commands.run(file, 0, *arguments)))
+    for workers in options.workers:
+        commands = Commands(folder / f"workers{workers}")
+        yield _told(commands.row(f"{workers} workers", commands.run(file, workers)))
+    rng = np.random.default_rng(options.seed)
+    kinds = np.sort(np.arange(options.kills) % len(KILLS))  # the gentle ones first
+    span = 0.0
+    for number, kind in enumerate(kinds):
+        if not span:
+            trial = Commands(folder / "span")
+            trial.run(file, options.kill_workers)
+            span = trial.span
+        yield _told(killed_run(file, folder / f"killed{number}", KILLS[kind], options.kill_workers, span, rng))
+
+
+def write_campaign(folder: Path, generations: int, epochs: int = 2) -> Path:
+    """Write the campaign file and return its path."""
+    file = folder / "same_result.yaml"
+    file.write_text(CAMPAIGN.format(generations=generations, epochs=epochs))
+    return file
+
+
+def killed_run(file: Path, out: Path, kill: str, workers: int, span: float, rng: np.random.Generator) -> Row:
+    """Start a campaign, kill it at a random moment, and resume it until it is done.
+
+    Args:
+        file: the campaign file.
+        out: the run directory.
+        kill: one of `KILLS`.
+        workers: number of workers, before the kill and after it.
+        span: seconds from the appearance of the database to the end of an undisturbed run.
+        rng: draws the moment.
+    """
+    start = time.monotonic()
+    moment = float(rng.uniform(0, span))
+    for attempt in range(10):
+        commands = Commands(out.with_name(f"{out.name}.{attempt}") if attempt else out)
+        if commands.kill(file, workers, kill, moment):
+            break
+        moment /= 2  # it was quicker this time, and done
+    committed = commands.committed()
+    resumed = commands.resume(workers)
+    seconds = time.monotonic() - start
+    return Row(f"{workers} workers, killed: {kill}", moment, committed, resumed, seconds, commands.digest())
+
+
+class Commands:
+    """Starts the command line on one run directory, and leaves no process behind.
+
+    Args:
+        out: the run directory.
+
+    Attributes:
+        span: seconds from the appearance of the database to the end of the last command.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.span = 0.0
+        self._errors = out.with_name(f"{out.name}.err")
+        self._start = time.monotonic()
+        self._survivors: set[Process] = set()
+
+    def run(self, file: Path, workers: int, *options: str) -> int:
+        """Run the campaign to its end; return how many processes it left behind."""
+        driver = self._begin("run", str(file), "--out", str(self.out), "--workers", str(workers), *options)
+        appeared = self._await_database(driver)
+        self._finish(driver)
+        self.span = time.monotonic() - appeared
+        return end(self._survivors)
+
+    def kill(self, file: Path, workers: int, kill: str, moment: float) -> bool:
+        """Run the campaign and kill it; return whether it was still running then."""
+        driver = self._begin("run", str(file), "--out", str(self.out), "--workers", str(workers))
+        appeared = self._await_database(driver)
+        with suppress(subprocess.TimeoutExpired):
+            driver.wait(max(0.0, appeared + moment - time.monotonic()))
+        alive = driver.poll() is None
+        if alive:
+            family = tree([driver.pid])
+            self._watch(driver)
+            if kill == KILLS[1]:
+                signal_all([process for process in family if "ray::" in process.command()][:1])
+                time.sleep(0.3)
+            signal_all(family if kill == KILLS[2] else [process for process in family if process.pid == driver.pid])
+        driver.wait()
+        self._watch(driver)
+        return alive
+
+    def resume(self, workers: int) -> int:
+        """Resume until the campaign is done; return how many processes all this left behind."""
+        driver = self._begin("resume", str(self.out), "--workers", str(workers))
+        self._finish(driver)
+        return end(self._survivors)
+
+    def committed(self) -> int:
+        """Return the number of generations in the database."""
+        with Store.open(self.out) as store:
+            return len(store.generations())
+
+    def digest(self) -> str:
+        """Return the digest of what was found, all of it."""
+        with Store.open(self.out) as store:
+            assert store.finished
+            return store.digest()
+
+    def row(self, name: str, left_behind: int) -> Row:
+        """Return the table's line of a run that was not killed."""
+        return Row(name, None, None, left_behind, time.monotonic() - self._start, self.digest())
+
+    def _begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "evosparse.cli", *arguments]
+        # A file, because a pipe would be held open by workers that outlive their driver. A session of its own, so that
+        # what the driver starts can be told from everything else on this machine.
+        with self._errors.open("w") as errors:
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+
+    def _finish(self, driver: subprocess.Popen[bytes]) -> None:
+        while driver.poll() is None:
+            self._watch(driver)
+            with suppress(subprocess.TimeoutExpired):
+                driver.wait(0.5)
+        self._watch(driver)
+        if driver.returncode:
+            end(self._survivors)
+            raise RuntimeError(f"{driver.args} ended with {driver.returncode}: {self._errors.read_text()}")
+
+    def _watch(self, driver: subprocess.Popen[bytes]) -> None:
+        """Remember what the driver has started; its session outlives it."""
+        self._survivors |= {process for process in tree([driver.pid]) if process.pid != driver.pid}
+
+    def _await_database(self, driver: subprocess.Popen[bytes]) -> float:
+        """Wait for the first sign of the campaign, and return the time."""
+        while driver.poll() is None and not (self.out / "campaign.sqlite").exists():
+            time.sleep(0.02)
+        return time.monotonic()
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine; a later one with the same number is another.
+
+    Args:
+        pid: its number.
+        parent: that of its parent.
+        session: that of its session.
+        started: when it started, in ticks of the system.
+    """
+
+    pid: int
+    parent: int
+    session: int
+    started: int
+
+    def command(self) -> str:
+        """Return its command line; empty if it has gone."""
+        try:
+            return Path(f"/proc/{self.pid}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            return ""
+
+
+def processes() -> list[Process]:
+    """Return all processes of this machine that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()  # the name may have spaces in it
+            if fields[0] not in "ZX":
+                found.append(Process(int(path.parent.name), int(fields[1]), int(fields[3]), int(fields[19])))
+    return found
+
+
+def tree(roots: Iterable[int]) -> list[Process]:
+    """Return the processes with these numbers, all below them, and all in the sessions that they lead."""
+    everybody = processes()
+    family = set(roots)
+    while True:
+        more = {one.pid for one in everybody if one.parent in family or one.session in family} - family
+        if not more:
+            return [one for one in everybody if one.pid in family]
+        family |= more
+
+
+def signal_all(family: Iterable[Process]) -> None:
+    """Kill processes."""
+    for process in family:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def end(survivors: set[Process], patience: float = 15.0) -> int:
+    """Wait until processes have ended by themselves, kill the rest, and return how many those were."""
+    deadline = time.monotonic() + patience
+    known = {(process.pid, process.started) for process in survivors}
+    ended = 0
+    while True:
+        left = [process for process in processes() if (process.pid, process.started) in known]
+        # What they have started meanwhile, too.
+        left = tree([process.pid for process in left])
+        if not left:
+            return ended
+        known |= {(process.pid, process.started) for process in left}
+        if time.monotonic() > deadline:
+            signal_all(left)
+            ended += len(left)
+        time.sleep(0.2)
+
+
+def _told(row: Row) -> Row:
+    print(f"{row.run}: {row.digest[:12]}, {row.seconds:.1f} s", file=sys.stderr, flush=True)
+    return row
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    table = Table(title="one campaign, run in many ways")
+    for name in ("run", "killed after", "generations then", "left behind", "seconds", "digest"):
+        table.add_column(name, justify="left" if name in ("run", "digest") else "right")
+    for row in rows:
+        killed = "-" if row.killed_at is None else f"{row.killed_at:.2f} s"
+        committed = "-" if row.committed is None else str(row.committed)
+        table.add_row(row.run, killed, committed, str(row.left_behind), f"{row.seconds:.1f}", row.digest[:16])
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
