@@ -58,8 +58,6 @@ class ModuleKernel:
             size = math.prod(shape)
             self.stacks[name] = Stack(shape, (size,), (padded(size),), len(seeds), masked=name in shapes)
         initialise(self.stacks, network, connections, seeds, initialisation, device)
-        for stack in self.stacks.values():
-            stack.values.grad = torch.zeros_like(stack.values)
         # Views, so that the optimizer moves them and gradients are written where it looks for them.
         values = {name: stack.window(stack.values.detach()) for name, stack in self.stacks.items()}
         gradients = {name: stack.window(stack.values.grad) for name, stack in self.stacks.items()}
@@ -85,15 +83,13 @@ class ModuleKernel:
                 "training.batch: the last minibatch of an epoch has a single example, which batch normalisation cannot"
                 f" work with; choose a batch size that does not leave one of {len(x)} training examples"
             )
-        inputs, labels = (x[rows], y[rows]) if rows.ndim == 1 else (None, None)
         with torch.random.fork_rng(devices=_cuda_indices(x.device)):
             for number, noise in enumerate(self._noise):
-                if rows.ndim == 2:
-                    # Gathered for each network apart: slices of a common tensor would be aligned otherwise in memory.
-                    inputs, labels = x[rows[number]], y[rows[number]]
+                # Gathered for each network apart: alike in memory for all, and a module may change its input in place.
+                own = rows if rows.ndim == 1 else rows[number]
                 _seed_torch(torch_seed(noise, Purpose.NOISE, step), x.device)
                 leaves = self._leaves[number]
-                loss = cross_entropy(self._call(number, leaves, inputs), labels)
+                loss = cross_entropy(self._call(number, leaves, x[own]), y[own])
                 gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
                 for gradient, place in zip(gradients, self._gradients[number], strict=True):
                     place.copy_(gradient)
@@ -102,7 +98,7 @@ class ModuleKernel:
         """Return the (population, batch, classes) logits of a batch (see `Kernel`)."""
         self._module.eval()
         with torch.no_grad():
-            return torch.stack([self._call(number, leaves, x) for number, leaves in enumerate(self._leaves)])
+            return torch.stack([self._call(number, leaves, x.clone()) for number, leaves in enumerate(self._leaves)])
 
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return a network's buffers and untrained parameters (see `Kernel`)."""

@@ -43,8 +43,9 @@ def inspect_module(build: Callable[[], object], input_shape: Sequence[int], clas
         }
         if not layers:
             raise PluginError(
-                f"{name}: expected a module with at least one trained linear or convolutional layer inside, whose weights "
-                f"a mask can remove; {type(module).__name__} has none (a single bare layer must stand in an nn.Sequential)"
+                f"{name}: expected a module with at least one trained linear or convolutional layer inside, whose"
+                f" weights a mask can remove; {type(module).__name__} has none (a single bare layer must stand in an"
+                " nn.Sequential)"
             )
         positions = _positions(module, layers, input_shape, classes, name)
     masked = {layer.parameter for layer in layers.values()}
@@ -74,9 +75,13 @@ def _build(build: Callable[[], object], input_shape: Sequence[int], classes: int
 def _expect_ready(parameters: dict[str, nn.Parameter], name: str) -> None:
     for key, value in parameters.items():
         if isinstance(value, UninitializedParameter):
-            raise PluginError(f"{name}: parameter {key!r} is lazy; give its layer its input size, or run it once in the factory")
+            raise PluginError(
+                f"{name}: parameter {key!r} is lazy; give its layer its input size, or run it once in the factory"
+            )
         if value.dtype != torch.float32:
-            raise PluginError(f"{name}: expected float32 parameters, got {value.dtype} in {key!r}; call .float() on the module")
+            raise PluginError(
+                f"{name}: expected float32 parameters, got {value.dtype} in {key!r}; call .float() on the module"
+            )
 
 
 def _positions(

@@ -54,8 +54,6 @@ class PerceptronKernel:
             self._weights.append(weight)
             self._biases.append(bias)
         initialise(self.stacks, network, connections, seeds, initialisation, device)
-        for stack in self.stacks.values():
-            stack.values.grad = torch.zeros_like(stack.values)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
         """Set the gradient of every stack (see `Kernel`)."""

@@ -114,8 +114,8 @@ class Population:
         """
         if self.epochs_done + epochs > self._total_epochs:
             raise ValueError(
-                f"expected at most {self._total_epochs - self.epochs_done} more epochs of the {self._total_epochs} in all,"
-                f" got {epochs}; give a larger total_epochs"
+                f"expected at most {self._total_epochs - self.epochs_done} more epochs of the {self._total_epochs} in"
+                f" all, got {epochs}; give a larger total_epochs"
             )
         configure()
         examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
@@ -140,10 +140,9 @@ class Population:
             if freeze:
                 stack.freeze(self._initial(index), stack.mask & ~mask)
             stack.mask = mask
-            moments = self._optimizer.state[stack.values].values()
-            alike = [tensor for tensor in moments if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape]
-            for tensor in (stack.values, stack.values.grad, *alike):
-                stack.clear(tensor)
+            for tensor in (stack.values, stack.values.grad, *self._optimizer.state[stack.values].values()):
+                if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape:
+                    stack.clear(tensor)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> Evaluation:
         """Return accuracy and loss of each network.

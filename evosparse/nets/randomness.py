@@ -48,4 +48,5 @@ def generator(seed: int, purpose: Purpose, number: int) -> np.random.Generator:
 
 def torch_seed(seed: int, purpose: Purpose, number: int) -> int:
     """Return a 63-bit seed for torch's own generators, for the draws that only a torch module can make."""
-    return int(np.random.SeedSequence(seed, spawn_key=(purpose, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    sequence = np.random.SeedSequence(seed, spawn_key=(purpose, number))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

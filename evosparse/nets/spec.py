@@ -80,7 +80,8 @@ def build(spec: NetworkSpec, input_shape: Sequence[int], classes: int, base: Pat
     if spec.name == "lenet5":
         _expect_image(shape)
         return inspect_module(partial(LeNet5, shape, classes, activation), shape, classes, spec.name)
-    return multilayer_perceptron(shape, classes, _HIDDEN[spec.name] if spec.hidden is None else spec.hidden, activation)
+    hidden = _HIDDEN[spec.name] if spec.hidden is None else spec.hidden
+    return multilayer_perceptron(shape, classes, hidden, activation)
 
 
 def _expect_image(shape: tuple[int, ...]) -> None:

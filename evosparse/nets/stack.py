@@ -62,8 +62,9 @@ class Stack:
             self.window(self.mask)[number][place] = -1
 
     def to(self, device: torch.device) -> None:
-        """Move to the device and make the values a leaf that gradients flow to."""
+        """Move to the device, and make the values a leaf that gradients flow to, with a gradient to be written."""
         self.values = self.values.to(device).requires_grad_()
+        self.values.grad = torch.zeros_like(self.values)
         self.mask = None if self.mask is None else self.mask.to(device)
 
     def current(self) -> torch.Tensor:

@@ -10,6 +10,7 @@ process tree), each in its own run directory. Prints a table; the exit code is 1
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import signal
@@ -75,8 +76,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4], help="numbers of workers, besides none")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--kill-workers", type=int, default=2, help="workers of the runs that are killed")
-    parser.add_argument("--generations", type=int, default=12)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--generations", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -113,7 +114,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         yield _told(killed_run(file, folder / f"killed{number}", KILLS[kind], options.kill_workers, span, rng))
 
 
-def write_campaign(folder: Path, generations: int, epochs: int = 2) -> Path:
+def write_campaign(folder: Path, generations: int, epochs: int) -> Path:
     """Write the campaign file and return its path."""
     file = folder / "same_result.yaml"
     file.write_text(CAMPAIGN.format(generations=generations, epochs=epochs))
@@ -121,27 +122,38 @@ def write_campaign(folder: Path, generations: int, epochs: int = 2) -> Path:
 
 
 def killed_run(file: Path, out: Path, kill: str, workers: int, span: float, rng: np.random.Generator) -> Row:
-    """Start a campaign, kill it at a random moment, and resume it until it is done.
+    """Start a campaign, kill it at a random moment, resume it until it is done, and return its row; see `kill_somewhen`."""
+    start = time.monotonic()
+    commands, moment = kill_somewhen(file, out, kill, workers, span, rng)
+    committed = commands.committed()
+    left_behind = commands.resume(workers)
+    seconds = time.monotonic() - start
+    return Row(f"{workers} workers, killed: {kill}", moment, committed, left_behind, seconds, commands.digest())
+
+
+def kill_somewhen(
+    file: Path, out: Path, kill: str, workers: int, span: float, rng: np.random.Generator
+) -> tuple[Commands, float]:
+    """Start a campaign and kill it at a random moment.
 
     Args:
         file: the campaign file.
-        out: the run directory.
+        out: the run directory; where a campaign was done before its moment, the next one gets a number.
         kill: one of `KILLS`.
-        workers: number of workers, before the kill and after it.
+        workers: number of workers.
         span: seconds from the appearance of the database to the end of an undisturbed run.
         rng: draws the moment.
+
+    Returns:
+        The commands of the killed run, and the seconds after which it was killed.
     """
-    start = time.monotonic()
     moment = float(rng.uniform(0, span))
-    for attempt in range(10):
+    for attempt in range(20):
         commands = Commands(out.with_name(f"{out.name}.{attempt}") if attempt else out)
         if commands.kill(file, workers, kill, moment):
-            break
-        moment /= 2  # it was quicker this time, and done
-    committed = commands.committed()
-    resumed = commands.resume(workers)
-    seconds = time.monotonic() - start
-    return Row(f"{workers} workers, killed: {kill}", moment, committed, resumed, seconds, commands.digest())
+            return commands, moment
+        moment /= 2
+    raise RuntimeError(f"{file} is done before it can be killed")
 
 
 class Commands:
@@ -159,7 +171,8 @@ class Commands:
         self.span = 0.0
         self._errors = out.with_name(f"{out.name}.err")
         self._start = time.monotonic()
-        self._survivors: set[Process] = set()
+        self._started: set[Process] = set()
+        atexit.register(end, self._started, 0.0)  # after Ctrl-C, too
 
     def run(self, file: Path, workers: int, *options: str) -> int:
         """Run the campaign to its end; return how many processes it left behind."""
@@ -167,7 +180,7 @@ class Commands:
         appeared = self._await_database(driver)
         self._finish(driver)
         self.span = time.monotonic() - appeared
-        return end(self._survivors)
+        return self.clean()
 
     def kill(self, file: Path, workers: int, kill: str, moment: float) -> bool:
         """Run the campaign and kill it; return whether it was still running then."""
@@ -189,9 +202,12 @@ class Commands:
 
     def resume(self, workers: int) -> int:
         """Resume until the campaign is done; return how many processes all this left behind."""
-        driver = self._begin("resume", str(self.out), "--workers", str(workers))
-        self._finish(driver)
-        return end(self._survivors)
+        self._finish(self._begin("resume", str(self.out), "--workers", str(workers)))
+        return self.clean()
+
+    def clean(self) -> int:
+        """End what earlier commands have left behind; return how many processes that were."""
+        return end(self._started)
 
     def committed(self) -> int:
         """Return the number of generations in the database."""
@@ -213,7 +229,9 @@ class Commands:
         # A file, because a pipe would be held open by workers that outlive their driver. A session of its own, so that
         # what the driver starts can be told from everything else on this machine.
         with self._errors.open("w") as errors:
-            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+            driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+        self._watch(driver)
+        return driver
 
     def _finish(self, driver: subprocess.Popen[bytes]) -> None:
         while driver.poll() is None:
@@ -222,12 +240,12 @@ class Commands:
                 driver.wait(0.5)
         self._watch(driver)
         if driver.returncode:
-            end(self._survivors)
+            self.clean()
             raise RuntimeError(f"{driver.args} ended with {driver.returncode}: {self._errors.read_text()}")
 
     def _watch(self, driver: subprocess.Popen[bytes]) -> None:
         """Remember what the driver has started; its session outlives it."""
-        self._survivors |= {process for process in tree([driver.pid]) if process.pid != driver.pid}
+        self._started.update(tree([driver.pid]))
 
     def _await_database(self, driver: subprocess.Popen[bytes]) -> float:
         """Wait for the first sign of the campaign, and return the time."""

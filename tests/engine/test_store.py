@@ -81,7 +81,7 @@ def exact(candidate: Candidate) -> tuple:
     return origin, candidate.genome, repr(candidate.outcome), values, fitness
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(runs())
 def test_what_was_committed_comes_back_exactly(generations: list[Generation]) -> None:
     with TemporaryDirectory() as place:

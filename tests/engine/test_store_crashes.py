@@ -66,6 +66,7 @@ class Victims:
 
     def __init__(self) -> None:
         folders = [str(Path(__file__).parent), str(Path(evosparse.__file__).parents[1])]
+        folders += filter(None, [os.environ.get("PYTHONPATH")])
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "store_victim"]
         self.process = subprocess.Popen(

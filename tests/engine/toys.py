@@ -90,6 +90,13 @@ class Unprepared(Misbehaving):
         raise OSError("the licence server is down")
 
 
+class Fatal(Misbehaving):
+    """Ends the process that prepares it."""
+
+    def prepare(self, resources: Resources) -> None:
+        os._exit(1)
+
+
 class Telling(Misbehaving):
     """Tells what a worker sees of its surroundings."""
 
@@ -104,6 +111,7 @@ class Telling(Misbehaving):
             "cuda": self._resources.device == "cuda",
             "writable": self._resources.data.flags.writeable,
             "threads": torch.get_num_threads() * int(os.environ["OMP_NUM_THREADS"]),
+            "here": os.path.samefile(os.getcwd(), os.environ.get("PWD", "")),
         }
         return [told] * len(genomes)
 

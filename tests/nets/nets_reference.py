@@ -25,9 +25,8 @@ def random_connections(network: Network, density: float, seed: int) -> list[np.n
     """Return connections with round(density * size), at least one, in each layer."""
     rng = np.random.default_rng(seed)
     counts = [max(1, round(density * layer.size)) for layer in network.layers]
-    return [
-        np.sort(rng.choice(layer.size, count, replace=False)) for layer, count in zip(network.layers, counts, strict=True)
-    ]
+    sizes = [layer.size for layer in network.layers]
+    return [np.sort(rng.choice(size, count, replace=False)) for size, count in zip(sizes, counts, strict=True)]
 
 
 def bool_masks(network: Network, connections: Connections) -> dict[str, np.ndarray]:

@@ -93,7 +93,8 @@ def test_the_variance_is_that_of_the_scheme_with_the_fans_of_the_mask(scheme: st
 def test_units_without_a_connection_have_zeros_and_disturb_nothing(scheme: str) -> None:
     network = multilayer_perceptron((20,), 3, (10,))
     empty = np.array([], np.int64)
-    population = make(network, [[np.arange(20), empty], [empty, empty]], initialisation=InitialisationSpec(weights=scheme))
+    connections = [[np.arange(20), empty], [empty, empty]]
+    population = make(network, connections, initialisation=InitialisationSpec(weights=scheme))
     weights = population.weights(0)
     assert np.isfinite(weights).all() and weights[0, 0].all() and not weights[0, 1:].any() and not weights[1].any()
     x, y = examples(40, (20,), 3)

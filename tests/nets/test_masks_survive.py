@@ -34,7 +34,8 @@ def expect_nothing_off_mask(population: Population, connections: list[list[np.nd
         np.testing.assert_array_equal(population.weights(index)[~masks], 0)
         outside = torch.ones(stack.values.shape, dtype=torch.bool)
         stack.window(outside)[torch.from_numpy(masks)] = False
-        moments = [value for value in population._optimizer.state[stack.values].values() if value.shape == stack.values.shape]
+        state = population._optimizer.state[stack.values].values()
+        moments = [value for value in state if value.shape == stack.values.shape]
         assert len(moments) == trained * (2 if population._training.optimizer == "adam" else 1)
         for tensor in (stack.values.detach(), stack.values.grad, *moments):
             # As integers, so that NaN and negative zero count as something.

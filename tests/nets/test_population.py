@@ -261,7 +261,12 @@ def test_read_only_data_stays_and_results_are_copies() -> None:
 
 @pytest.mark.parametrize(
     ("connections", "seeds"),
-    [([], []), ([[None] * 3], [Seeds(0, 0, 0)] * 2), ([[None] * 2], [Seeds(0, 0, 0)]), ([[np.array([143]), None, None]], [Seeds(0, 0, 0)])],
+    [
+        ([], []),
+        ([[None] * 3], [Seeds(0, 0, 0)] * 2),
+        ([[None] * 2], [Seeds(0, 0, 0)]),
+        ([[np.array([143]), None, None]], [Seeds(0, 0, 0)]),
+    ],
 )
 def test_connections_that_do_not_fit_are_refused(connections: list, seeds: list[Seeds]) -> None:
     with pytest.raises(ValueError, match="expected"):

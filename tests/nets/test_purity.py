@@ -44,6 +44,7 @@ class Odd(nn.Module):
         self.last = nn.Linear(11, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.mul_(1.1)  # in place: the next network must not see it
         hidden = nn.functional.max_pool2d(nn.functional.silu(self.norm(self.convolution(x))), 2)
         return self.last(torch.sigmoid(self.hidden(self.dropout(hidden.flatten(1)))))
 

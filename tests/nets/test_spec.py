@@ -70,7 +70,8 @@ def test_bare_names_are_networks() -> None:
         ("hidden2", (100, 300)),
         ("output", (10, 100)),
     ]
-    assert [layer.shape for layer in build(NetworkSpec.model_validate("mlp"), (64,), 10).layers] == [(64, 64), (32, 64), (10, 32)]
+    mlp = build(NetworkSpec.model_validate("mlp"), (64,), 10)
+    assert [layer.shape for layer in mlp.layers] == [(64, 64), (32, 64), (10, 32)]
     sizes = NetworkSpec.model_validate({"name": "mlp", "hidden": [5], "activation": "tanh"})
     assert [layer.shape for layer in build(sizes, (4,), 3).layers] == [(5, 4), (3, 5)]
     assert [layer.shape for layer in build(NetworkSpec(name="mlp", hidden=()), (4,), 3).layers] == [(3, 4)]

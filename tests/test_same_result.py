@@ -1,0 +1,79 @@
+"""The digest of a campaign is the same however it is run, and however often it is killed; the long form is a benchmark."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from evosparse.engine.campaign import Campaign
+from evosparse.engine.listeners import Listener, PlainProgress
+from evosparse.engine.spec import read
+
+SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "benchmarks" / "same_result.py"
+SPAN = 1.5  # seconds within which a campaign is killed; one that was quicker is killed sooner, at the next try
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def file(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return script.write_campaign(tmp_path_factory.mktemp("campaign"), generations=5, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def expected(file: Path) -> str:
+    return digest_of(file, file.parent / "undisturbed")
+
+
+def digest_of(file: Path, out: Path, workers: int = 0, cache: bool = True, listener: Listener = Listener()) -> str:
+    spec = read(file, [f"evaluation.cache={str(cache).lower()}"])
+    with Campaign.from_spec(spec, out, file.parent) as campaign:
+        campaign.run(workers=workers, listener=listener)
+        return campaign.store.digest()
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("progress", [True, False])
+def test_cache_and_progress_change_nothing(
+    file: Path, tmp_path: Path, expected: str, cache: bool, progress: bool
+) -> None:
+    listener = PlainProgress(Console(file=io.StringIO())) if progress else Listener()
+    assert digest_of(file, tmp_path / "run", 0, cache, listener) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_changes_nothing(file: Path, tmp_path: Path, expected: str, workers: int) -> None:
+    assert digest_of(file, tmp_path / "run", workers) == expected
+
+
+@pytest.mark.parametrize(("kind", "workers"), [(0, 0), (1, 1), (2, 0)])
+def test_a_killed_campaign_goes_on_to_the_same_result(
+    script: ModuleType, file: Path, tmp_path: Path, expected: str, kind: int, workers: int
+) -> None:
+    rng = np.random.default_rng(kind)
+    commands, _ = script.kill_somewhen(file, tmp_path / "run", script.KILLS[kind], workers, SPAN, rng)
+    with Campaign.resume(commands.out) as campaign:
+        assert not campaign.store.finished
+        campaign.run(workers=0)
+        assert campaign.store.digest() == expected
+    commands.clean()
+
+
+def test_another_seed_gives_another_result(file: Path, tmp_path: Path, expected: str) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(file.read_text().replace("seed: 7", "seed: 8"))
+    assert digest_of(other, tmp_path / "run") != expected
