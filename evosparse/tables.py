@@ -15,27 +15,27 @@ from evosparse.engine.store import Store
 def table(rows: Sequence[Mapping[str, object]]) -> Table:
     """Return a table with a column for each name that occurs in a row."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    result = Table()
+    shown = Table()
     for name in names:
-        result.add_column(name, overflow="fold")
+        shown.add_column(name, overflow="fold")
     for row in rows:
-        result.add_row(*(cell(row.get(name, "")) for name in names))
-    return result
+        shown.add_row(*(cell(row.get(name, "")) for name in names))
+    return shown
 
 
 def lines(facts: Mapping[str, object], indent: str = "") -> list[str]:
     """Return ``name: value`` lines, what is inside a value further to the right; what is empty is left out."""
-    result = []
+    shown = []
     for name, value in facts.items():
         if isinstance(value, Mapping) and not _flat(value.values()):
-            result += [f"{indent}{name}:", *lines(value, indent + "  ")]
+            shown += [f"{indent}{name}:", *lines(value, indent + "  ")]
         elif isinstance(value, (list, tuple)) and not _flat(value):
-            result += [f"{indent}{name}:", *(f"{indent}  {cell(part)}" for part in value)]
+            shown += [f"{indent}{name}:", *(f"{indent}  {cell(part)}" for part in value)]
         elif isinstance(value, str) and "\n" in value:
-            result += [f"{indent}{name}:", *(f"{indent}  {line}" for line in value.rstrip().splitlines())]
+            shown += [f"{indent}{name}:", *(f"{indent}  {line}" for line in value.rstrip().splitlines())]
         elif value not in ("", (), [], {}, None):
-            result.append(f"{indent}{name}: {cell(value)}")
-    return result
+            shown.append(f"{indent}{name}: {cell(value)}")
+    return shown
 
 
 def cell(value: object) -> str:
@@ -110,16 +110,15 @@ def examination(arms: Sequence[Arm]) -> Table:
     names = list(dict.fromkeys(name for arm in arms for name in arm.measures))
     found = {name: [arm.measures[name] for arm in arms if name in arm.measures] for name in names}
     counts = {name for name in names if all(value.is_integer() for one in found[name] for value in one.values)}
-    counts -= {name for name in names if all(0 <= one.mean <= 1 for one in found[name]) and "accuracy" in name}
-    table = Table(title="examination: mean and 95 % interval over the seeds; accuracies are shares")
+    shown = Table(title="examination: mean and 95 % interval over the seeds; accuracies are shares")
     for name in ("arm", "seeds", *names):
-        table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=name == "arm")
+        shown.add_column(name, justify="left" if name == "arm" else "right", no_wrap=name == "arm")
     for arm in arms:
         seeds = max((len(value.values) for value in arm.measures.values()), default=0)
         failed = f" ({arm.failed} failed)" if arm.failed else ""
         cells = [_interval(arm.measures[name], name in counts) if name in arm.measures else "-" for name in names]
-        table.add_row(arm.name, f"{seeds}{failed}", *cells)
-    return table
+        shown.add_row(arm.name, f"{seeds}{failed}", *cells)
+    return shown
 
 
 def _interval(value: Interval, count: bool) -> str:

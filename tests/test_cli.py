@@ -89,7 +89,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cli_picky.py").write_text(PICKY)
     (folder / "small.yaml").write_text(KSTARTS)
     (folder / "bred.yaml").write_text(GENETIC)
-    picky = KSTARTS.replace("small", "picky").replace("k: 4", "k: 8").replace("seeds: 2", "seeds: 1, members: 0, baselines: []")
+    picky = KSTARTS.replace("small", "picky").replace("k: 4", "k: 8").replace("seeds: 2", "members: 0, baselines: []")
     (folder / "picky.yaml").write_text(picky + "fitness: cli_picky.py:picky\n")
     for name in ("small", "bred", "picky"):
         with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +151,8 @@ def test_resume_for_more_generations_is_the_longer_campaign(made: Path, own: Pat
     assert evosparse("resume", own / "bred", "--generations", 3, "--quiet").code == 0
     longer = own / "longer"
     assert evosparse("run", made / "bred.yaml", "--set", "stop.generations=3", "--out", longer, "--quiet").code == 0
-    assert evosparse("digest", own / "bred").out == evosparse("digest", longer).out != evosparse("digest", made / "bred").out
+    resumed, whole, before = (evosparse("digest", run).out for run in (own / "bred", longer, made / "bred"))
+    assert resumed == whole != before
 
 
 def test_resume_may_change_when_to_stop_by_an_override(own: Path, evosparse: Evosparse) -> None:
@@ -188,7 +189,8 @@ def test_show_tells_the_sparsity_of_each_layer(made: Path, evosparse: Evosparse)
     said = evosparse("show", made / "small", "0.1")
     assert said.code == 0 and "status: ok" in said.out and "hidden1" in said.out and "message" not in said.out
     found = json.loads(evosparse("show", made / "small", "0.1", "--json").out)
-    assert found["uid"] == "0.1" and sum(layer["weights"] for layer in found["details"]["layers"]) == found["details"]["weights"]
+    details = found["details"]
+    assert found["uid"] == "0.1" and sum(layer["weights"] for layer in details["layers"]) == details["weights"]
 
 
 def test_show_without_a_uid_shows_the_best(made: Path, evosparse: Evosparse) -> None:

@@ -1,4 +1,4 @@
-"""A user's fitness and a user's network run by name from a campaign file, and check-fitness says what is wrong with one."""
+"""A user's fitness and network run by name from a campaign file, and check-fitness says what is wrong with one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "experiments" / "plugins"
 TINY = {
     "calm": ("search.k=3", "fitness.parameters.epochs=1"),
     "worst_class": ("search.population=4", "fitness.parameters.epochs=1", "stop.generations=2"),
-    "convolutional": ("search.k=2", "search.epochs=1", "data.limit=200", "network.parameters.width=2"),
+    "convolutional": ("search.k=2", "search.epochs=1", "data={name: digits, limit: 200}", "network.parameters.width=2"),
 }
 CAMPAIGN = """
 name: checked
@@ -110,7 +110,8 @@ def test_the_masks_are_those_of_the_users_network(examples: Path, evosparse: Cal
     assert evosparse("run", examples / "convolutional.yaml", *options, *nothing, "--out", examples / "run").code == 0
     with Store.open(examples / "run") as store:
         layers = store.hall_of_fame(Mask.from_bytes)[0].genome.layers
-    assert {layer.name: layer.shape for layer in layers} == {"first": (2, 1, 3, 3), "second": (4, 2, 3, 3), "output": (10, 16)}
+    shapes = {"first": (2, 1, 3, 3), "second": (4, 2, 3, 3), "output": (10, 16)}
+    assert {layer.name: layer.shape for layer in layers} == shapes
     exported = json.loads(evosparse("export", examples / "run", "--json").out)
     assert exported["tensors"]["second.mask"] == [4, 2, 3, 3] and "second.bias" in exported["tensors"]
 
@@ -126,7 +127,7 @@ def test_check_fitness_finds_an_unpicklable_closure(place: Path, evosparse: Call
     source += "    @fitness(maximize='x')\n    def inner(mask):\n        with lock:\n            return 1.0\n\n"
     said = checked(source + "    return inner\n\n\nf = make()\n", place, "closure_fitness", evosparse, workers=1)
     assert said.code == 2 and "runs here" in said.out
-    assert "cannot be sent to" in said.err and "lock" in said.err and "prepare()" in said.err
+    assert "the fitness cannot be sent to" in said.err and "in prepare()" in said.err
 
 
 def test_check_fitness_finds_a_wrong_signature(place: Path, evosparse: Callable[..., Said]) -> None:
@@ -157,7 +158,8 @@ def test_check_fitness_finds_a_missing_module(place: Path, evosparse: Callable[.
 
 
 def test_check_fitness_finds_what_is_not_repeatable(place: Path, evosparse: Callable[..., Said]) -> None:
-    said = checked(f"import random\n{HEAD}def f(mask):\n    return random.random()\n", place, "global_random", evosparse)
+    source = f"import random\n{HEAD}def f(mask):\n    return random.random()\n"
+    said = checked(source, place, "global_random", evosparse)
     assert said.code == 2 and "not repeatable" in said.err and "'seed'" in said.err
 
 

@@ -1,4 +1,4 @@
-"""The digest of a campaign is the same however it is run, and however often it is killed; the long form is a benchmark."""
+"""A campaign's digest is the same however it is run, and however often it is killed; the long form is a benchmark."""
 
 from __future__ import annotations
 

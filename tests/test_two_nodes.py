@@ -199,10 +199,8 @@ def test_workers_share_a_gpu_and_more_than_there_is_is_refused(
     command = ["run", campaign, "--address", f"{HEAD}:{port}", "--quiet", *half]
     with ExitStack() as stack:
         stack.enter_context(head_node(folder / "a", environment, port, cpus=3, gpus=1))
-        two, three = (
-            stack.enter_context(running([*command, "--workers", count, "--out", folder / str(count)], folder, environment))
-            for count in (2, 3)
-        )
+        commands = [[*command, "--workers", count, "--out", folder / str(count)] for count in (2, 3)]
+        two, three = (stack.enter_context(running(command, folder, environment)) for command in commands)
         printed, refusal = three.communicate(timeout=PATIENCE)
         _, complaint = two.communicate(timeout=PATIENCE)
 

@@ -23,10 +23,11 @@ from evosparse.engine.results import Arm, TrialResult, summarise
 from evosparse.engine.seeds import SeedKey, global_random
 from evosparse.engine.spec import CampaignSpec, Evaluation, Stop, differences
 from evosparse.engine.store import Generation, Header, Store
-from evosparse.errors import CampaignFailed, StoreError
+from evosparse.errors import CampaignFailed, PluginError, StoreError
 
 MakeEvaluator = Callable[[Stage], Evaluator]
 
+_LINE = ("generation", "candidates", "failed", "improved")  # the logbook's line, beside a chapter for each objective
 _COMPLETE = "search complete"  # the search itself had nothing more to propose
 
 
@@ -45,6 +46,7 @@ class Campaign:
 
     Raises:
         StoreError: the run directory cannot be made.
+        PluginError: an objective has a name that the logbook needs.
     """
 
     def __init__(
@@ -159,6 +161,9 @@ class Campaign:
             self._examine(make, reason, listener)
 
     def _begin(self, spec: CampaignSpec, problem: Problem, folder: Path, base: Path | None) -> None:
+        taken = [name for name in problem.stage.fitness.objectives if name in _LINE]
+        if taken:
+            raise PluginError(f"expected objectives other than {', '.join(_LINE)}, got {taken[0]!r}: give it another name")
         header = Header(
             document=spec.document(),
             data_hash=problem.data_hash,

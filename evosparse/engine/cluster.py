@@ -219,7 +219,6 @@ class RayEvaluator(Evaluator):
         except RayError as error:
             self._lost(worker, error, batches)
         else:
-            self._false_starts = 0
             if worker.phase is _Phase.PLACING:
                 worker.node = answer
                 worker.start(self._parts, self._policy)
@@ -227,6 +226,7 @@ class RayEvaluator(Evaluator):
             if worker.phase is _Phase.BUSY:
                 batches.settle(worker.batch, answer)
             worker.phase = _Phase.IDLE
+            self._false_starts = 0
 
     def _raised(self, worker: _Worker, error: RayTaskError, batches: Batches | None) -> None:
         """Deal with an exception in a worker that lives on."""

@@ -1,7 +1,7 @@
 """Whole populations of masked networks, trained at once; a mask arrives as the flat indices of existing weights."""
 
 from evosparse.nets.architectures import Connections, Layer, MultilayerPerceptron, Network, multilayer_perceptron
-from evosparse.nets.device import configure
+from evosparse.nets.device import configured
 from evosparse.nets.initial import InitialisationSpec
 from evosparse.nets.inspection import inspect_module
 from evosparse.nets.optimize import ScheduleSpec, TrainingSpec
@@ -22,7 +22,7 @@ __all__ = [
     "Seeds",
     "TrainingSpec",
     "build",
-    "configure",
+    "configured",
     "inspect_module",
     "multilayer_perceptron",
 ]

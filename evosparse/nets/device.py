@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
-def configure() -> None:
-    """Set torch to one thread and to flushing denormals, in the calling thread.
+@contextmanager
+def configured() -> Iterator[None]:
+    """Give torch one thread and let it flush denormals; afterwards the caller's settings are as they were.
 
     The number of threads changes the last bits of results; denormals cost up to ten times the time, and flushing them
-    changes bits too. Every method of a population that computes calls this, as another thread may have other settings.
+    changes bits too. All that a population computes is computed inside.
     """
+    threads = torch.get_num_threads()
+    # Torch can set this, but does not tell it.
+    flushed = sys.float_info.min / 2 == 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 def choose_device(device: str | None) -> torch.device:

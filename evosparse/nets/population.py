@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from evosparse.nets.architectures import Connections, MultilayerPerceptron, Network
-from evosparse.nets.device import choose_device, configure
+from evosparse.nets.device import choose_device, configured
 from evosparse.nets.functional import ModuleKernel
 from evosparse.nets.initial import InitialisationSpec, initial_weights
 from evosparse.nets.kernel import Kernel, only_if_equal
@@ -63,6 +63,7 @@ class Population:
         ValueError: no network, or not as many seeds or layers as are needed, or indices outside a layer.
     """
 
+    @configured()
     def __init__(
         self,
         network: Network,
@@ -74,7 +75,6 @@ class Population:
         device: str | None = None,
         dropout: float | None = None,
     ) -> None:
-        configure()
         _expect_connections(network, connections, len(seeds))
         self.network = network
         self.steps = 0
@@ -96,6 +96,7 @@ class Population:
         """Return the number of networks."""
         return len(self._seeds)
 
+    @configured()
     def train(
         self, x: np.ndarray, y: np.ndarray, epochs: int, gradients: Literal["none", "signed", "absolute"] = "none"
     ) -> None:
@@ -117,13 +118,13 @@ class Population:
                 f"expected at most {self._total_epochs - self.epochs_done} more epochs of the {self._total_epochs} in"
                 f" all, got {epochs}; give a larger total_epochs"
             )
-        configure()
         examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
         for epoch in range(epochs):
             wanted = gradients != "none" and epoch == epochs - 1
             self._gradients = [torch.zeros_like(stack.values) for stack in self._layers] if wanted else None
             self._train_epoch(examples, labels, absolute=gradients == "absolute")
 
+    @configured()
     def cut(self, connections: Sequence[Connections], freeze: bool = False) -> None:
         """Remove connections; training goes on under those that stay.
 
@@ -144,6 +145,7 @@ class Population:
                 if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape:
                     stack.clear(tensor)
 
+    @configured()
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> Evaluation:
         """Return accuracy and loss of each network.
 
@@ -151,7 +153,6 @@ class Population:
             x: (n, *input_shape) examples.
             y: (n,) their classes.
         """
-        configure()
         examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
         correct = torch.zeros(len(self), dtype=torch.float64, device=self._device)
         loss = torch.zeros_like(correct)
@@ -174,9 +175,9 @@ class Population:
         """Return the (population,) float64 mean cross-entropies; see `evaluate`."""
         return self.evaluate(x, y).loss
 
+    @configured()
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return the (population, n, classes) float32 logits of (n, *input_shape) examples."""
-        configure()
         examples = self._tensor(x, np.float32)
         chunks = [self._chunk(examples, start) for start in range(0, len(examples), _CHUNK)]
         return torch.cat(chunks, dim=1).cpu().numpy()
@@ -186,6 +187,7 @@ class Population:
         stack = self._layers[layer]
         return _numpy(stack.window(stack.current()))
 
+    @configured()
     def initial_weights(self, layer: int) -> np.ndarray:
         """Return the (population, *shape) weights that a layer started with, drawn once more from the seeds."""
         return _numpy(self._layers[layer].window(self._initial(layer)))

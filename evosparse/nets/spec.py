@@ -88,5 +88,5 @@ def _expect_image(shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3) or min(shape[-2:]) < LENET5_MINIMUM:
         raise SpecError(
             f"network lenet5: expected images of shape (height, width) or (channels, height, width), at least"
-            f" {LENET5_MINIMUM}x{LENET5_MINIMUM} pixels, got inputs of shape {shape}; use an mlp or a module of your own"
+            f" {LENET5_MINIMUM}x{LENET5_MINIMUM} pixels, got inputs of shape {shape}; use an mlp or your own module"
         )

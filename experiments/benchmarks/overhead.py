@@ -1,9 +1,9 @@
-"""What a generation costs besides the fitness, in milliseconds and bytes per candidate, beside plain DEAP in the same run.
+"""What a generation costs besides the fitness, in time and bytes per candidate, beside plain DEAP in the same run.
 
-Masks of LeNet-300-100 (266,200 weights) at 98 % sparsity, a genetic search, a fitness that costs next to nothing, all in
-one process. Everything else counts: ask, encoding and decoding, tell, statistics, Hall of Fame, and the commit to the
-disk. DEAP's side is `eaSimple` over boolean arrays, with vectorised operators, and stores nothing. Beside the time on the
-wall stands that of the processor, which counts no waiting, for machines that do other things meanwhile.
+Masks of LeNet-300-100 (266,200 weights) at 98 % sparsity, a genetic search, a fitness that costs next to nothing, all
+in one process. Everything else counts: ask, encoding and decoding, tell, statistics, Hall of Fame, and the commit to
+the disk. DEAP's side is `eaSimple` over boolean arrays, with vectorised operators, and stores nothing. Beside the time
+on the wall stands that of the processor, which counts no waiting, for machines that do other things meanwhile.
 
     python experiments/benchmarks/overhead.py --populations 250 500 1000 --repeats 3
 """
@@ -55,7 +55,8 @@ def main() -> None:
 
 def machine() -> Mapping[str, object]:
     """Tell what the figures depend on."""
-    return {"python": platform.python_version(), "numpy": np.__version__, "cpus": os.cpu_count(), "load": os.getloadavg()}
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    return versions | {"cpus": os.cpu_count(), "load": os.getloadavg()}
 
 
 def summary(population: int, repeats: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
@@ -78,7 +79,8 @@ class EvenShare(Fitness):
 
     def evaluate(self, genomes: Sequence[masks.Mask], seeds: Sequence[SeedKey]) -> list[Mapping[str, float]]:
         start = now()
-        results = [{"even": sum(int((~where & 1).sum()) for where in mask.connections) / mask.count} for mask in genomes]
+        even = [sum(int((~positions & 1).sum()) for positions in mask.connections) for mask in genomes]
+        results = [{"even": number / mask.count} for number, mask in zip(even, genomes, strict=True)]
         self.seconds += now() - start
         return results
 
@@ -177,7 +179,9 @@ class Individual(np.ndarray):
         return copy
 
 
-def swap_between_two_points(first: Individual, second: Individual, rng: np.random.Generator) -> tuple[Individual, Individual]:
+def swap_between_two_points(
+    first: Individual, second: Individual, rng: np.random.Generator
+) -> tuple[Individual, Individual]:
     """Exchange what lies between two positions, as `cxTwoPoint` does for lists."""
     low, high = np.sort(rng.integers(len(first), size=2))
     first[low:high], second[low:high] = second[low:high].copy(), first[low:high].copy()

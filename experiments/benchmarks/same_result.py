@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind then, too
     with tempfile.TemporaryDirectory() as name:
         rows = list(measure(options, Path(name)))
     same = len({row.digest for row in rows}) == 1
@@ -122,7 +123,7 @@ def write_campaign(folder: Path, generations: int, epochs: int) -> Path:
 
 
 def killed_run(file: Path, out: Path, kill: str, workers: int, span: float, rng: np.random.Generator) -> Row:
-    """Start a campaign, kill it at a random moment, resume it until it is done, and return its row; see `kill_somewhen`."""
+    """Start a campaign, kill it at a random moment, resume it, and return its row; see `kill_somewhen`."""
     start = time.monotonic()
     commands, moment = kill_somewhen(file, out, kill, workers, span, rng)
     committed = commands.committed()
@@ -307,21 +308,21 @@ def signal_all(family: Iterable[Process]) -> None:
             os.kill(process.pid, signal.SIGKILL)
 
 
-def end(survivors: set[Process], patience: float = 15.0) -> int:
+def end(survivors: Iterable[Process], patience: float = 15.0) -> int:
     """Wait until processes have ended by themselves, kill the rest, and return how many those were."""
     deadline = time.monotonic() + patience
     known = {(process.pid, process.started) for process in survivors}
-    ended = 0
+    ended: set[int] = set()
     while True:
         left = [process for process in processes() if (process.pid, process.started) in known]
         # What they have started meanwhile, too.
         left = tree([process.pid for process in left])
         if not left:
-            return ended
+            return len(ended)
         known |= {(process.pid, process.started) for process in left}
         if time.monotonic() > deadline:
             signal_all(left)
-            ended += len(left)
+            ended |= {process.pid for process in left}
         time.sleep(0.2)
 
 

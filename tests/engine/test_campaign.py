@@ -16,7 +16,7 @@ from evosparse.engine.candidate import Candidate
 from evosparse.engine.listeners import BarProgress, Listener, PlainProgress
 from evosparse.engine.spec import CampaignSpec, Evaluation, Stop
 from evosparse.engine.store import Store
-from evosparse.errors import CampaignFailed, StoreError
+from evosparse.errors import CampaignFailed, PluginError, StoreError
 
 SMALL = Evaluation(workers=0, batch=4)
 
@@ -76,7 +76,8 @@ def test_the_target_is_reached_in_the_direction_of_the_objective(
         campaign.run()
         per_generation = [[candidate.outcome.measures[name] for candidate in campaign.store.candidates(number)]
                           for number in range(campaign.generation)]  # fmt: skip
-    reached = [any(value >= target if name == "ones" else value <= target for value in values) for values in per_generation]
+    reached = [any((value >= target) if name == "ones" else (value <= target) for value in values)
+               for values in per_generation]  # fmt: skip
     assert reached == [False] * (len(reached) - 1) + [True]
 
 
@@ -122,7 +123,9 @@ def test_several_objectives_keep_the_whole_pareto_front(begin: Callable[..., Cam
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_failed_candidates_are_recorded_and_never_enter_the_hall_of_fame(begin: Callable[..., Campaign], cache: bool) -> None:
+def test_failed_candidates_are_recorded_and_never_enter_the_hall_of_fame(
+    begin: Callable[..., Campaign], cache: bool
+) -> None:
     with begin(function("faulty"), hall_of_fame=50, evaluation=SMALL.model_copy(update={"cache": cache})) as campaign:
         campaign.run(6)
         candidates = list(campaign.store.candidates(decode=BitsKind.genomes.from_bytes))
@@ -150,7 +153,8 @@ def test_with_the_cache_equal_genomes_are_evaluated_once(begin: Callable[..., Ca
     counting = Counting()
     with begin(BitsProblem(BitsSpec(flips=0.02), counting)) as campaign:
         campaign.run(8)
-        proposed = [candidate.genome.value for candidate in campaign.store.candidates(decode=BitsKind.genomes.from_bytes)]
+        decode = BitsKind.genomes.from_bytes
+        proposed = [candidate.genome.value for candidate in campaign.store.candidates(decode=decode)]
         assert campaign.store.evaluations() == len(set(proposed)) < len(proposed)
     assert Counter(counting.asked) == dict.fromkeys(proposed, 1)
 
@@ -180,7 +184,9 @@ def test_the_digest_is_the_same_with_and_without_cache_and_progress(begin: Calla
 
 
 @pytest.mark.parametrize(("name", "stage"), [("faulty", "committed"), ("both", "committed"), ("noisy", "evaluating")])
-def test_an_interrupted_campaign_goes_on_to_the_same_digest(begin: Callable[..., Campaign], name: str, stage: str) -> None:
+def test_an_interrupted_campaign_goes_on_to_the_same_digest(
+    begin: Callable[..., Campaign], name: str, stage: str
+) -> None:
     whole = digest_of(begin(function(name)), 4)
     for number in range(4):
         campaign = begin(function(name), stop=Stop(generations=4))
@@ -259,6 +265,16 @@ def test_control_c_leaves_a_run_that_can_be_resumed(begin: Callable[..., Campaig
             assert digest_of(resumed) == whole
 
 
+def test_an_objective_with_a_name_of_the_logbook_is_refused_before_anything_is_written(
+    begin: Callable[..., Campaign], tmp_path: Path
+) -> None:
+    clashing = Counting()
+    clashing.objectives = {"failed": "min"}
+    with pytest.raises(PluginError, match="objectives other than .* got 'failed'"):
+        begin(BitsProblem(own=clashing))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_taken_gets_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in ("runs/bits", "runs/bits-2"):
@@ -284,7 +300,8 @@ def test_plain_lines_tell_generation_best_and_rate(begin: Callable[..., Campaign
     lines = [line for line in text.getvalue().splitlines() if line.startswith("generation ")]
     assert len(lines) == 3
     for number, line in enumerate(lines):
-        assert line.startswith(f"generation {number}: 12 candidates, {failed[number]} failed, ones best {best[number]:g}, mean ")
+        told = f"generation {number}: 12 candidates, {failed[number]} failed, ones best {best[number]:g}, mean "
+        assert line.startswith(told)
         assert "/s" in line
     assert "s left" in lines[0] and "s left" not in lines[-1]
     assert text.getvalue().rstrip().endswith("done after 3 generations (generations)")

@@ -135,11 +135,9 @@ def test_an_interruption_is_obeyed_and_leaves_the_evaluator_usable(single: Clust
 
 
 def test_workers_share_a_gpu(cluster: Cluster) -> None:
-    with Cluster(2, sources=SOURCES) as pair:
+    with Cluster(2) as pair:
         assert pair.gpus_per_worker == 0.5
-        with pair.evaluator(Stage(Telling(), np.zeros(1), Number), Policy()) as evaluator:
-            assert until(lambda: ray.available_resources().get("GPU", 0) == 0)
-            assert evaluator.evaluate(JOBS[:1])[0].measures["cuda"] == 0, "a logical GPU alone is no reason to use it"
+        assert until(lambda: ray.available_resources().get("GPU", 0) == 0)
 
 
 @pytest.mark.parametrize("wanted", [{"workers": 4, "gpus_per_worker": 0.5}, {"workers": 7}, {"gpus_per_worker": 2}])
@@ -182,7 +180,7 @@ before = dict(os.environ), signal.getsignal(signal.SIGTERM)
 fitness = find_fitness("plugin.py:lengths", {"factor": 3}, Path(sys.argv[1]))
 jobs = jobs_for([Number(value, "" if value != 5 else "exit") for value in range(12)])
 with Cluster(2, sources=[Path(sys.argv[1]), Path(sys.argv[2])]) as cluster:
-    with cluster.evaluator(Stage(fitness, [1, 2], Number), Policy(batch=3, retries=0)) as evaluator:
+    with cluster.evaluator(Stage(fitness, [1, 2], Number), Policy(batch=1, retries=0)) as evaluator:
         outcomes = evaluator.evaluate(jobs)
         started = sorted(descendants(os.getpid()))
 restored = (dict(os.environ), signal.getsignal(signal.SIGTERM)) == before

@@ -273,17 +273,28 @@ def test_connections_that_do_not_fit_are_refused(connections: list, seeds: list[
         make(NETWORK, connections, seeds)
 
 
-@pytest.mark.parametrize("method", ["train", "evaluate", "logits"])
-def test_whatever_computes_sets_one_thread_and_flushes_denormals(method: str) -> None:
+def test_all_is_computed_with_one_thread_and_without_denormals_and_the_caller_keeps_his_own() -> None:
+    seen = []
+
+    class Spy(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((torch.get_num_threads(), torch.tensor([1e-40]).mul(1.0).item()))
+            return super().forward(x)
+
+    network = inspect_module(lambda: Spy(nn.Linear(13, 3)), (13,), 3, "Spy")
     x, y = examples(4, (13,), 3)
-    population = make(NETWORK, [[None] * 3])
-    torch.set_num_threads(2)
-    torch.set_flush_denormal(False)
-    {"train": lambda: population.train(x, y, 1), "evaluate": lambda: population.evaluate(x, y)}.get(
-        method, lambda: population.logits(x)
-    )()
-    assert torch.get_num_threads() == 1
-    assert torch.tensor([1e-40]).mul(1.0).item() == 0.0
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        seen.clear()
+        population = make(network, [[None]])
+        population.train(x, y, 1)
+        population.evaluate(x, y)
+        population.logits(x)
+        assert seen == [(1, 0.0)] * 3
+        assert torch.get_num_threads() == 2 and torch.tensor([1e-40]).mul(1.0).item() > 0
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_lenet5_learns() -> None:
