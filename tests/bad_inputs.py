@@ -25,6 +25,16 @@ evaluation: {workers: 0}
 examination: {epochs: 1, seeds: 1, members: 0, baselines: []}
 """
 FITNESS = "from evosparse import fitness\n\n\n@fitness(maximize='x')\ndef f(mask, share=0.5):\n    return share\n"
+CLASS = """from evosparse import Fitness
+
+
+class F(Fitness):
+    objectives = {'x': 'max'}
+
+    def evaluate(self, genomes, seeds):
+        return [{'x': 1.0} for _ in genomes]
+
+"""
 
 
 @dataclass(frozen=True)
@@ -294,6 +304,14 @@ PLUGINS = [
            prepare=file("my-fitness.py", FITNESS)),
     plugin("no objective", "aimless.py:f", "fails on import: PluginError", "at least one objective",
            prepare=file("aimless.py", FITNESS.replace("maximize='x'", ""))),
+    plugin("half a class", "half_class.py:F", "half_class:F is no whole fitness", "define evaluate",
+           prepare=file("half_class.py", CLASS.partition("    def evaluate")[0])),
+    plugin("a class that cannot be made", "angry_class.py:F", "cannot be made", "ValueError: no share",
+           prepare=file("angry_class.py", CLASS + "    def __init__(self):\n        raise ValueError('no share')\n")),
+    plugin("a class without objectives", "vague_class.py:F", "objectives = {'accuracy': 'max'}", "got None",
+           prepare=file("vague_class.py", CLASS.replace("objectives", "aims"))),
+    plugin("an objective of no direction", "upward_class.py:F", "direction", "got {'x': 'up'}",
+           prepare=file("upward_class.py", CLASS.replace("'max'", "'up'"))),
     Case("layers with a fitness of one's own", ("run", "good.yaml", "--set", "fitness=own_layers.py:f", "--set",
          "search={method: kstarts, scope: layer}"), ("search.scope", "set 'global'"), file("own_layers.py", FITNESS)),
     network("no such factory", "net_name", "make_it = 1\n", "has no 'make'", "did you mean 'make_it'?"),

@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
     # The project's own `evosparse`, whether installed or run from a checkout.
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
     words = command.replace("evosparse ", f"{sys.executable} -m evosparse ", 1)
     done = subprocess.run(words, shell=True, cwd=place, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -64,6 +64,6 @@ def test_the_python_program_runs(place: Path) -> None:
 
 def test_the_plugin_runs(place: Path) -> None:
     (place / "plugin.py").write_text(BLOCKS["plugin"])
-    options = "--set fitness.function=plugin.py:margin --set search.k=3 --set search.scope=global --set examination.members=0"
     shutil.copy(place / "experiments" / "kstarts_digits.yaml", place / "campaign.yaml")
-    run(f"evosparse run campaign.yaml --workers 0 --set examination.baselines=[] {options}", place)
+    changes = ("fitness.function=plugin.py:margin", "search.k=3", "examination.members=0", "examination.baselines=[]")
+    run(f"evosparse run campaign.yaml --workers 0 {' '.join(f'--set {change}' for change in changes)}", place)

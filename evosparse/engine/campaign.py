@@ -129,7 +129,8 @@ class Campaign:
             CampaignFailed: nothing could be evaluated with success.
         """
         if generations is not None:
-            self._amend(self.spec.model_copy(update={"stop": self.spec.stop.model_copy(update={"generations": generations})}))
+            stop = self.spec.stop.model_copy(update={"generations": generations})
+            self.spec = self.spec.model_copy(update={"stop": stop})
         workers = self.spec.evaluation.workers if workers is None else workers
         listener.begin(self)
         try:
@@ -157,6 +158,9 @@ class Campaign:
         if self.store.finished and (complete or self._stop_reason() is not None):
             return
         with self._evaluators(workers, address) as make:
+            # Only now, because a cluster that cannot be reached is bad input, after which nothing may be written.
+            if self.spec.document() != self.store.header.document:
+                self.store.update_document(self.spec.document())
             reason = self._search(make, listener)
             self._examine(make, reason, listener)
 
@@ -190,7 +194,6 @@ class Campaign:
                 f"got other data (hash {problem.data_hash[:12]}): restore the data, or run a new campaign"
             )
         self._set_up(store, spec, problem)
-        self._amend(spec)
         decode = problem.stage.genomes.from_bytes
         for row in store.generations():
             self.logbook.record(**row.record)
@@ -215,11 +218,6 @@ class Campaign:
         self._key = SeedKey(spec.seed)
         self._cache: dict[str, Outcome] = {}
         self._seconds = 0.0
-
-    def _amend(self, spec: CampaignSpec) -> None:
-        if spec != self.spec or spec.document() != self.store.header.document:
-            self.store.update_document(spec.document())
-        self.spec = spec
 
     @contextmanager
     def _evaluators(self, workers: int | None, address: str | None) -> Iterator[MakeEvaluator]:

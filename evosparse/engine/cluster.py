@@ -386,7 +386,8 @@ def _put(part: object, what: str) -> ray.ObjectRef:
     try:
         return ray.put(part)
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":")
+        # Ray's own error says only that something cannot be serialized; its cause says what.
+        reason = one_line(error.__cause__ or error)
         raise PluginError(f"the {what} cannot be sent to workers: {reason}; make what resists in prepare()") from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evosparse.engine.candidate import Genome, Objectives
 from evosparse.engine.seeds import SeedKey
-from evosparse.errors import PluginError, nearest
+from evosparse.errors import EvosparseError, PluginError, nearest
 from evosparse.plugins import reference_to, resolve
 
 ENTRY_POINTS = "evosparse.fitness"
@@ -111,16 +111,40 @@ def as_fitness(thing: object, parameters: Mapping[str, object] | None = None) ->
     if isinstance(thing, Fitness):
         if parameters:
             raise PluginError(f"{reference_to(thing)} is an instance and takes no parameters: name its class instead")
+        _check_objectives(thing)
         return thing
     if isinstance(thing, type) and issubclass(thing, Fitness):
-        _check_parameters(thing, parameters, given=())
-        return thing(**parameters)
+        return _make(thing, parameters)
     if callable(thing) and hasattr(thing, _MARK):
         return FunctionFitness(thing, parameters)
     raise PluginError(
         f"{reference_to(thing)} is no fitness: mark the function with @evosparse.fitness(maximize='...') "
         "or derive the class from evosparse.Fitness"
     )
+
+
+def _make(kind: type[Fitness], parameters: Mapping[str, object]) -> Fitness:
+    """Make a user's fitness, and turn whatever that raises into an error about it."""
+    name = reference_to(kind)
+    if kind.__abstractmethods__:
+        raise PluginError(f"{name} is no whole fitness: define {', '.join(sorted(kind.__abstractmethods__))}")
+    _check_parameters(kind, parameters, given=())
+    try:
+        fitness = kind(**parameters)
+    except EvosparseError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{name} cannot be made with the parameters {dict(parameters)}: {what}; mend them") from error
+    _check_objectives(fitness)
+    return fitness
+
+
+def _check_objectives(fitness: Fitness) -> None:
+    found = getattr(fitness, "objectives", None)
+    if not isinstance(found, Mapping) or not found or not set(found.values()) <= {"max", "min"}:
+        expected = "each objective's direction, such as objectives = {'accuracy': 'max'}"
+        raise PluginError(f"{reference_to(fitness)}: expected {expected}, got {found!r}: define it in the class")
 
 
 class FunctionFitness(Fitness):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from evosparse.engine.candidate import Candidate, Genome, Objectives, Outcome, Status
 from evosparse.engine.codec import Damaged, from_json, to_json, to_text
 from evosparse.engine.records import EncodedGenome, Header
-from evosparse.errors import EvosparseError
 
 Decode = Callable[[bytes], Genome]
 
@@ -100,8 +99,6 @@ def read_candidate(row: Sequence, objectives: Objectives, decode: Decode | None)
 def _decoded(uid: str, key: str, data: bytes, decode: Decode) -> Genome:
     try:
         genome = decode(data)
-    except EvosparseError:
-        raise
     except Exception as error:  # a kind of genome may come from anybody's package
         what = f"{type(error).__name__}: {error}"
         raise Damaged(f"expected a genome of this kind and version for candidate {uid}, got {what}") from error
