@@ -347,8 +347,8 @@ def _join(address: str, settings: Mapping[str, Any]) -> None:
         ray.init(address, **settings)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(
-            f"cannot join the Ray cluster at {address}: {' '.join(str(error).split())}; expected the versions of Python and "
-            "Ray that its nodes have and, if it was started with a token, the same RAY_AUTH_MODE and RAY_AUTH_TOKEN here"
+            f"cannot join the Ray cluster at {address}: {' '.join(str(error).split())}; expected the Python and "
+            "Ray that its nodes have and, if it has a token, the same RAY_AUTH_MODE and RAY_AUTH_TOKEN here"
         ) from error
 
 

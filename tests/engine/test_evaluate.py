@@ -139,9 +139,9 @@ def test_isolation_finds_exactly_the_bad_genomes(
 ) -> None:
     """Every batch with a bad genome fails as a whole or dies; accidents befall batches on their way, and one by one."""
     reported: list[int] = []
-    batches = Batches([Job(b"%d" % value, None) for value in range(count)], Policy(batch, retries=retries), reported.append)
+    jobs = [Job(b"", None)] * count
+    batches = Batches(jobs, Policy(batch, retries=retries), reported.append)
     whole = [batch.positions for batch in batches._waiting]
-    killed: set[int] = set()
     while (taken := batches.take()) is not None:
         accident = accidents.pop() if accidents else None
         crash = Outcome(Status.CRASHED)

@@ -61,7 +61,7 @@ def misbehaving(genome: Number, seed: SeedKey) -> object:
 
 
 class Matrix(Fitness):
-    """Multiplies the data with all genomes at once, so that a difference in shape or threads would show in the last bits."""
+    """Multiplies the data with all genomes at once: another shape or number of threads shows in the last bits."""
 
     objectives = {"score": "max", "cost": "min"}
 
