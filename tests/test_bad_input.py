@@ -7,7 +7,6 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -31,17 +30,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(template: Path, forgetful: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder of a user, with a valid campaign file and a finished campaign."""
-    folder = tmp_path / "place"
+    folder = forgetful / "place"
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    modules = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - modules:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
-            del sys.modules[name]
+    return folder
 
 
 def contents(folder: Path) -> dict[str, tuple[int, str]]:

@@ -8,13 +8,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from console import Evosparse
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -54,32 +53,6 @@ def picky(mask):
         raise ValueError("odd keys are refused")
     return float(number % 97)
 """
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Evosparse = Callable[..., Said]
-
-
-@pytest.fixture
-def evosparse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Evosparse:
-    """The command line, in this process."""
-
-    def call(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["evosparse", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return Said(int(stop.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from console import Evosparse, Said
 
-from evosparse import cli
 from evosparse.engine.store import Store
 from evosparse.errors import PluginError
 from evosparse.masks import Mask
@@ -34,57 +31,23 @@ search: {method: kstarts, scope: global, k: 3}
 HEAD = "from evosparse import fitness\n\n\n@fitness(maximize='x')\n"
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def evosparse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """The command line, in this process."""
-
-    def call(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["evosparse", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return Said(int(stop.value.code or 0), *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder whose modules are forgotten after the test."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    modules = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - modules:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def examples(place: Path) -> Path:
+def examples(forgetful: Path) -> Path:
     """A copy of the examples, outside the project."""
-    return Path(shutil.copytree(EXAMPLES, place / "elsewhere", ignore=shutil.ignore_patterns("__pycache__")))
+    return Path(shutil.copytree(EXAMPLES, forgetful / "elsewhere", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-def checked(source: str, place: Path, stem: str, evosparse: Callable[..., Said], workers: int = 0) -> Said:
+def checked(source: str, forgetful: Path, stem: str, evosparse: Evosparse, workers: int = 0) -> Said:
     """Run check-fitness on a campaign with the function or class `f` of a file."""
-    (place / f"{stem}.py").write_text(source)
-    (place / "campaign.yaml").write_text(f"{CAMPAIGN}fitness: {stem}.py:f\n")
-    said = evosparse("check-fitness", place / "campaign.yaml", "--workers", workers)
+    (forgetful / f"{stem}.py").write_text(source)
+    (forgetful / "campaign.yaml").write_text(f"{CAMPAIGN}fitness: {stem}.py:f\n")
+    said = evosparse("check-fitness", forgetful / "campaign.yaml", "--workers", workers)
     assert "Traceback" not in said.err and said.err.count("error:") == (said.code != 0)
     return said
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_the_example_runs_from_its_campaign_file(name: str, examples: Path, evosparse: Callable[..., Said]) -> None:
+def test_the_example_runs_from_its_campaign_file(name: str, examples: Path, evosparse: Evosparse) -> None:
     small = ("examination.epochs=1", "examination.seeds=1", "examination.baselines=[random]")
     options = [word for change in (*TINY[name], *small) for word in ("--set", change)]
     said = evosparse("run", examples / f"{name}.yaml", *options, "--workers", 0, "--out", examples / "run", "--json")
@@ -93,7 +56,7 @@ def test_the_example_runs_from_its_campaign_file(name: str, examples: Path, evos
     assert all(row["same"] for row in json.loads(evosparse("verify", examples / "run", "--json").out))
 
 
-def test_what_the_function_measures_is_stored(examples: Path, evosparse: Callable[..., Said]) -> None:
+def test_what_the_function_measures_is_stored(examples: Path, evosparse: Evosparse) -> None:
     options = ("--set", "search.k=3", "--set", "fitness.parameters={epochs: 1, penalty: 0.25}")
     nothing = ("--set", "examination={members: 0, baselines: []}", "--workers", 0, "--quiet")
     assert evosparse("run", examples / "calm.yaml", *options, *nothing, "--out", examples / "run").code == 0
@@ -104,7 +67,7 @@ def test_what_the_function_measures_is_stored(examples: Path, evosparse: Callabl
         assert measures["calm"] == measures["accuracy"] - 0.25 * measures["sure_of_wrong"]
 
 
-def test_the_masks_are_those_of_the_users_network(examples: Path, evosparse: Callable[..., Said]) -> None:
+def test_the_masks_are_those_of_the_users_network(examples: Path, evosparse: Evosparse) -> None:
     options = [word for change in TINY["convolutional"] for word in ("--set", change)]
     nothing = ("--set", "examination={epochs: 1, members: 0, baselines: []}", "--workers", 0, "--quiet")
     assert evosparse("run", examples / "convolutional.yaml", *options, *nothing, "--out", examples / "run").code == 0
@@ -116,22 +79,22 @@ def test_the_masks_are_those_of_the_users_network(examples: Path, evosparse: Cal
     assert exported["tensors"]["second.mask"] == [4, 2, 3, 3] and "second.bias" in exported["tensors"]
 
 
-def test_the_examples_pass_check_fitness_on_a_worker(examples: Path, evosparse: Callable[..., Said]) -> None:
+def test_the_examples_pass_check_fitness_on_a_worker(examples: Path, evosparse: Evosparse) -> None:
     said = evosparse("check-fitness", examples / "calm.yaml", "--set", "fitness.parameters.epochs=1")
     assert said.code == 0, said.err
     assert "calm (max)" in said.out and "on a worker" in said.out and said.out.endswith("ok\n")
 
 
-def test_check_fitness_finds_an_unpicklable_closure(place: Path, evosparse: Callable[..., Said]) -> None:
+def test_check_fitness_finds_an_unpicklable_closure(forgetful: Path, evosparse: Evosparse) -> None:
     source = "import threading\n\nfrom evosparse import fitness\n\n\ndef make():\n    lock = threading.Lock()\n\n"
     source += "    @fitness(maximize='x')\n    def inner(mask):\n        with lock:\n            return 1.0\n\n"
-    said = checked(source + "    return inner\n\n\nf = make()\n", place, "closure_fitness", evosparse, workers=1)
+    said = checked(source + "    return inner\n\n\nf = make()\n", forgetful, "closure_fitness", evosparse, workers=1)
     assert said.code == 2 and "runs here" in said.out
     assert "the fitness cannot be sent to" in said.err and "in prepare()" in said.err
 
 
-def test_check_fitness_finds_a_wrong_signature(place: Path, evosparse: Callable[..., Said]) -> None:
-    said = checked(f"{HEAD}def f(mask, other):\n    return 1.0\n", place, "wrong_signature", evosparse)
+def test_check_fitness_finds_a_wrong_signature(forgetful: Path, evosparse: Evosparse) -> None:
+    said = checked(f"{HEAD}def f(mask, other):\n    return 1.0\n", forgetful, "wrong_signature", evosparse)
     assert said.code == 2 and "wrong_signature:f(mask, other) does not accept" in said.err and "'other'" in said.err
 
 
@@ -146,66 +109,66 @@ def test_check_fitness_finds_a_wrong_signature(place: Path, evosparse: Callable[
     ],
 )
 def test_check_fitness_finds_a_wrong_return_value(
-    returned: str, told: str, place: Path, evosparse: Callable[..., Said]
+    returned: str, told: str, forgetful: Path, evosparse: Evosparse
 ) -> None:
-    said = checked(f"{HEAD}def f(mask):\n    return {returned}\n", place, "wrong_value", evosparse)
+    said = checked(f"{HEAD}def f(mask):\n    return {returned}\n", forgetful, "wrong_value", evosparse)
     assert said.code == 2 and told in said.err and "mend it" in said.err
 
 
-def test_check_fitness_finds_a_missing_module(place: Path, evosparse: Callable[..., Said]) -> None:
-    said = checked(f"import tensorfloh\n{HEAD}def f(mask):\n    return 1.0\n", place, "missing_module", evosparse)
+def test_check_fitness_finds_a_missing_module(forgetful: Path, evosparse: Evosparse) -> None:
+    said = checked(f"import tensorfloh\n{HEAD}def f(mask):\n    return 1.0\n", forgetful, "missing_module", evosparse)
     assert said.code == 2 and "no module named 'tensorfloh'" in said.err and "install it or mend the name" in said.err
 
 
-def test_check_fitness_finds_what_is_not_repeatable(place: Path, evosparse: Callable[..., Said]) -> None:
+def test_check_fitness_finds_what_is_not_repeatable(forgetful: Path, evosparse: Evosparse) -> None:
     source = f"import random\n{HEAD}def f(mask):\n    return random.random()\n"
-    said = checked(source, place, "global_random", evosparse)
+    said = checked(source, forgetful, "global_random", evosparse)
     assert said.code == 2 and "not repeatable" in said.err and "'seed'" in said.err
 
 
-def test_check_fitness_finds_genomes_that_judge_each_other(place: Path, evosparse: Callable[..., Said]) -> None:
+def test_check_fitness_finds_genomes_that_judge_each_other(forgetful: Path, evosparse: Evosparse) -> None:
     source = "from evosparse import Fitness\n\n\nclass f(Fitness):\n    objectives = {'rank': 'min'}\n\n"
     source += "    def evaluate(self, genomes, seeds):\n        return [{'rank': len(genomes)} for _ in genomes]\n"
-    said = checked(source, place, "relative_fitness", evosparse)
+    said = checked(source, forgetful, "relative_fitness", evosparse)
     assert said.code == 2 and "rank 2.0 first, rank 1.0 when evaluated alone" in said.err
 
 
-def test_check_fitness_tells_where_an_exception_was_raised(place: Path, evosparse: Callable[..., Said]) -> None:
-    said = checked(f"{HEAD}def f(mask):\n    return mask.wieghts\n", place, "raising_fitness", evosparse)
+def test_check_fitness_tells_where_an_exception_was_raised(forgetful: Path, evosparse: Evosparse) -> None:
+    said = checked(f"{HEAD}def f(mask):\n    return mask.wieghts\n", forgetful, "raising_fitness", evosparse)
     assert said.code == 2 and "wieghts" in said.err and "raising_fitness.py, line 6" in said.err
 
 
-def test_check_fitness_finds_a_prepare_that_fails(place: Path, evosparse: Callable[..., Said]) -> None:
+def test_check_fitness_finds_a_prepare_that_fails(forgetful: Path, evosparse: Evosparse) -> None:
     source = "from evosparse import Fitness\n\n\nclass f(Fitness):\n    objectives = {'x': 'max'}\n\n"
     source += "    def prepare(self, resources):\n        open('nowhere.txt')\n\n"
     source += "    def evaluate(self, genomes, seeds):\n        return [{'x': 1.0} for _ in genomes]\n"
-    said = checked(source, place, "unprepared_fitness", evosparse)
+    said = checked(source, forgetful, "unprepared_fitness", evosparse)
     assert said.code == 2 and "nowhere.txt" in said.err and "mend it" in said.err
 
 
-def test_a_users_file_never_replaces_a_library(place: Path) -> None:
-    (place / "numpy.py").write_text("raise RuntimeError('imported in place of numpy')\n")
-    (place / "beside_numpy.py").write_text("import numpy\n\n\ndef f():\n    return numpy.pi\n")
-    assert resolve("beside_numpy.py:f", place)() == np.pi
+def test_a_users_file_never_replaces_a_library(forgetful: Path) -> None:
+    (forgetful / "numpy.py").write_text("raise RuntimeError('imported in place of numpy')\n")
+    (forgetful / "beside_numpy.py").write_text("import numpy\n\n\ndef f():\n    return numpy.pi\n")
+    assert resolve("beside_numpy.py:f", forgetful)() == np.pi
     with pytest.raises(PluginError, match="the name of another module"):
-        resolve("numpy.py:pi", place)
+        resolve("numpy.py:pi", forgetful)
 
 
-def test_two_files_of_one_name_are_told_apart(place: Path) -> None:
+def test_two_files_of_one_name_are_told_apart(forgetful: Path) -> None:
     for name in ("one", "two"):
-        (place / name).mkdir()
-        (place / name / "twin_fitness.py").write_text("value = 1\n")
-    assert resolve("one/twin_fitness.py:value", place) == 1 == resolve("twin_fitness.py:value", place / "one")
+        (forgetful / name).mkdir()
+        (forgetful / name / "twin_fitness.py").write_text("value = 1\n")
+    assert resolve("one/twin_fitness.py:value", forgetful) == 1 == resolve("twin_fitness.py:value", forgetful / "one")
     with pytest.raises(PluginError, match="rename the file"):
-        resolve("two/twin_fitness.py:value", place)
+        resolve("two/twin_fitness.py:value", forgetful)
 
 
-def test_the_folder_of_a_users_code_is_the_one_to_send(place: Path) -> None:
-    (place / "package").mkdir()
-    (place / "package" / "__init__.py").write_text("")
-    (place / "package" / "part.py").write_text("def f(mask):\n    return 1\n")
-    (place / "single_file.py").write_text("class F:\n    pass\n")
-    function, made = resolve("package.part:f", place), resolve("single_file.py:F", place)()
-    assert (reference_to(function), local_folder(function)) == ("package.part:f", place)
-    assert (reference_to(made), local_folder(made)) == ("single_file:F", place)
+def test_the_folder_of_a_users_code_is_the_one_to_send(forgetful: Path) -> None:
+    (forgetful / "package").mkdir()
+    (forgetful / "package" / "__init__.py").write_text("")
+    (forgetful / "package" / "part.py").write_text("def f(mask):\n    return 1\n")
+    (forgetful / "single_file.py").write_text("class F:\n    pass\n")
+    function, made = resolve("package.part:f", forgetful), resolve("single_file.py:F", forgetful)()
+    assert (reference_to(function), local_folder(function)) == ("package.part:f", forgetful)
+    assert (reference_to(made), local_folder(made)) == ("single_file:F", forgetful)
     assert local_folder(np.mean) is None and local_folder(Mask) is None and local_folder(json.dumps) is None

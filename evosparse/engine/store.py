@@ -19,8 +19,18 @@ from evosparse.engine.digest import digest
 from evosparse.engine.lock import FolderLock
 from evosparse.engine.records import EncodedGenome, Generation, GenerationRow, Header
 from evosparse.engine.results import TrialResult
-from evosparse.engine.rows import CANDIDATE, HEADER, OUTCOME, Decode
-from evosparse.engine.rows import candidate_row, header_row, outcome_row, read_candidate, read_header, read_outcome
+from evosparse.engine.rows import (
+    CANDIDATE,
+    HEADER,
+    OUTCOME,
+    Decode,
+    candidate_row,
+    header_row,
+    outcome_row,
+    read_candidate,
+    read_header,
+    read_outcome,
+)
 from evosparse.engine.search import State
 from evosparse.errors import StoreError
 

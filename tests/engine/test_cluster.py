@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from toys import Fatal, Matrix, Misbehaving, Number, Telling, Unprepared, jobs_for
+
 from evosparse.engine.candidate import Status
 from evosparse.engine.cluster import Cluster
 from evosparse.engine.evaluate import InProcessEvaluator, Policy
 from evosparse.engine.problem import Stage
 from evosparse.errors import CampaignFailed, ClusterError, PluginError
-from toys import Fatal, Matrix, Misbehaving, Number, Telling, Unprepared, jobs_for
 
 SOURCES = [Path(__file__).parent]
 JOBS = jobs_for([Number(value) for value in range(50)])

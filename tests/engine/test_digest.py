@@ -20,6 +20,7 @@ from evosparse.engine.results import TrialResult
 from evosparse.engine.search import State
 from evosparse.engine.store import Generation, Store
 
+
 def digest_of(*generations: Generation, trials: Sequence[TrialResult] = (), reopen: bool = False) -> str:
     with TemporaryDirectory() as place:
         store = Store.create(Path(place) / "run", header())

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import Misbehaving, Number, Unprepared, jobs_for, misbehaving, plain
+
 from evosparse.engine.candidate import Outcome, Status
 from evosparse.engine.evaluate import Batches, InProcessEvaluator, Job, Policy, check_measures
 from evosparse.engine.fitness import Fitness, Resources, as_fitness
 from evosparse.engine.limits import TimeUp, explain_memory, one_thread, time_limit
 from evosparse.engine.problem import Stage
 from evosparse.errors import CampaignFailed
-from hypothesis import given
-from hypothesis import strategies as st
-from toys import Misbehaving, Number, Unprepared, jobs_for, misbehaving, plain
 
 FITNESSES = {"batched": Misbehaving(), "one by one": as_fitness(misbehaving)}
 BAD = {

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from toys import Misbehaving, Number, jobs_for, misbehaving
+
 from evosparse.engine.candidate import Outcome, Status
 from evosparse.engine.cluster import Cluster
 from evosparse.engine.evaluate import InProcessEvaluator, Policy
 from evosparse.engine.fitness import Fitness, as_fitness
 from evosparse.engine.problem import Stage
-from toys import Misbehaving, Number, jobs_for, misbehaving
 
 HARMLESS = {  # the worker survives
     "raise": (Status.FAILED, "RuntimeError: no such luck"),

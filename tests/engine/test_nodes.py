@@ -6,10 +6,11 @@ import socket
 from collections.abc import Mapping, Sequence
 
 import pytest
-from evosparse.engine.nodes import answers, has_left, share_out
-from evosparse.errors import ClusterError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from evosparse.engine.nodes import answers, has_left, share_out
+from evosparse.errors import ClusterError
 
 LAPTOP = [{"CPU": 4.0}]
 WORKSTATION = [{"CPU": 8.0, "GPU": 2.0}]

@@ -6,8 +6,9 @@ import os
 import sysconfig
 from pathlib import Path
 
-import evosparse
 import pytest
+
+import evosparse
 from evosparse.engine import shipping
 from evosparse.engine.shipping import gather, own_paths
 from evosparse.errors import ClusterError
