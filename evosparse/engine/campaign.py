@@ -71,6 +71,8 @@ class Campaign:
     def from_spec(cls, spec: CampaignSpec, out: Path | None = None, base: Path | None = None) -> Campaign:
         """Begin the campaign that a campaign file describes; relative paths in it refer to ``base``."""
         problem = kind(spec.kind).build(spec.problem, base)
+        # The problem's own sections: where the file leaves a choice to it, they tell what it chose.
+        spec = spec.model_copy(update={"problem": problem.spec})
         campaign = cls.__new__(cls)
         campaign._begin(spec, problem, out if out is not None else _free_folder(Path("runs") / spec.name), base)
         return campaign
@@ -179,7 +181,9 @@ class Campaign:
 
     def _continue(self, store: Store, spec: CampaignSpec | None, problem: Problem | None) -> None:
         stored = CampaignSpec.from_document(store.header.document, source=str(store.folder))
-        spec = stored if spec is None else spec
+        if problem is None:
+            problem = kind((spec or stored).kind).build((spec or stored).problem, Path(store.header.base))
+        spec = stored if spec is None else spec.model_copy(update={"problem": problem.spec})
         changed = differences(stored, spec)
         if changed:
             lines = "\n  ".join(changed)
@@ -187,7 +191,6 @@ class Campaign:
                 f"{store.folder}: a campaign can be continued with other stop criteria or workers, not with another search:"
                 f"\n  {lines}\nundo these changes, or run a new campaign"
             )
-        problem = problem or kind(spec.kind).build(spec.problem, Path(store.header.base))
         if problem.data_hash != store.header.data_hash:
             raise StoreError(
                 f"{store.folder}: expected the data that the campaign began with (hash {store.header.data_hash[:12]}), "

@@ -127,10 +127,11 @@ class Examiner(Fitness):
         self.test: Test = resources.data.test
 
     def evaluate(self, genomes: Sequence[MaskTrial], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
-        """Train together all trials that have the same epochs and dropout."""
+        """Train together all trials that have the same epochs and dropout; dense networks apart from masked ones."""
         groups: dict[tuple, list[int]] = {}
         for index, trial in enumerate(genomes):
-            groups.setdefault((tuple(phase.epochs for phase in trial.phases), trial.dropout), []).append(index)
+            phases = tuple((phase.epochs, phase.mask is None) for phase in trial.phases)
+            groups.setdefault((phases, trial.dropout), []).append(index)
         results: list[Mapping[str, float]] = [{}] * len(genomes)
         for indices in groups.values():
             trials = [genomes[index] for index in indices]

@@ -15,7 +15,7 @@ import numpy as np
 from evosparse.engine.seeds import SeedKey
 from evosparse.masks.genome import Mask, MaskLayer
 from evosparse.masks.workbench import Phase, Workbench
-from evosparse.nets import Population
+from evosparse.nets import Connections, Population
 
 Criterion = Literal["weight", "gradient", "both"]
 Accumulation = Literal["abs_of_sum", "sum_of_abs"]
@@ -28,14 +28,21 @@ class Scores:
     """How good each weight of a network looks in the first epochs.
 
     Args:
-        values: per layer, a flat float64 array of one score for each weight; masks are judged by its sum.
+        values: per layer, a float64 array of one score for each existing weight; masks are judged by its sum.
+        connections: per layer, the flat indices of the weights that exist; None for all.
     """
 
     values: Sequence[np.ndarray]
+    connections: Connections
 
     def of(self, mask: Mask) -> list[float]:
         """Return the sum over the mask's connections for each layer: the sum of ``M * s``."""
-        return [float(values[layer.indices].sum()) for values, layer in zip(self.values, mask.layers, strict=True)]
+        sums = []
+        for values, existing, layer in zip(self.values, self.connections, mask.layers, strict=True):
+            indices = layer.indices
+            places = indices if existing is None else np.searchsorted(existing, indices)
+            sums.append(float(values[places].sum()))
+        return sums
 
 
 def run_phases(
@@ -74,21 +81,21 @@ def score(population: Population, criterion: Criterion, index: int = 0) -> Score
     """
     values = []
     for layer in range(len(population.network.layers)):
-        weights = np.abs(population.weights(layer)[index]).astype(np.float64).ravel()
+        weights = np.abs(population.weights(layer, index)).astype(np.float64)
         if criterion == "weight":
             values.append(weights)
             continue
-        gradients = np.abs(population.gradients(layer)[index]).astype(np.float64).ravel()
+        gradients = np.abs(population.gradients(layer, index)).astype(np.float64)
         values.append(gradients if criterion == "gradient" else weights * gradients)
-    return Scores(values)
+    return Scores(values, population.connections(index))
 
 
 def changes(population: Population, rule: Change) -> list[np.ndarray]:
-    """Return how far each weight of the first network has moved from its initial value, flat per layer."""
+    """Return per layer how far each existing weight of the first network has moved from its initial value."""
     moved = []
     for layer in range(len(population.network.layers)):
-        initial = population.initial_weights(layer)[0].astype(np.float64).ravel()
-        change = np.abs(population.weights(layer)[0].astype(np.float64).ravel() - initial)
+        initial = population.initial_weights(layer, 0).astype(np.float64)
+        change = np.abs(population.weights(layer, 0).astype(np.float64) - initial)
         moved.append(change / (np.abs(initial) + _TINY) if rule == "relative" else change)
     return moved
 
@@ -97,15 +104,15 @@ def keep_largest(scores: Sequence[np.ndarray], counts: Sequence[int], within: Ma
     """Keep exactly so many connections of each layer, those of largest score; of equal ones the first.
 
     Args:
-        scores: per layer, a flat array of one score for each weight.
+        scores: per layer, one score for each of the connections that they are chosen from.
         counts: connections to keep in each layer.
-        within: the mask that they are chosen from.
+        within: the mask of these connections.
     """
     layers = []
     for layer, values, count in zip(within.layers, scores, counts, strict=True):
         # Stable and by index, never by a threshold: thresholds miss the count when scores tie.
-        order = np.argsort(-values[layer.indices], kind="stable")
-        layers.append(MaskLayer(layer.name, layer.shape, np.sort(layer.indices[order[:count]])))
+        order = np.argsort(-values, kind="stable")
+        layers.append(MaskLayer(layer.name, layer.shape, layer.indices[np.sort(order[:count])]))
     return Mask(tuple(layers))
 
 

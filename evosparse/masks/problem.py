@@ -19,7 +19,16 @@ from evosparse.masks.genome import Mask
 from evosparse.masks.methods import AnyMethod, KStarts
 from evosparse.masks.operators import random_mask
 from evosparse.masks.workbench import Phase, Workbench
-from evosparse.nets import InitialisationSpec, NetworkSpec, TrainingSpec, build
+from evosparse.nets import (
+    InitialisationSpec,
+    Network,
+    NetworkSpec,
+    TrainingSpec,
+    build,
+    choose_device,
+    choose_kernel,
+    expect_fitting,
+)
 from evosparse.plugins import local_folder, reference_to
 from evosparse.section import Section
 
@@ -98,7 +107,7 @@ class MaskProblem(Problem):
         base: Path | None = None,
     ) -> None:
         own = fitness if fitness is not None and not isinstance(fitness, (str, FitnessSpec)) else None
-        self.spec = MaskSpec(
+        spec = MaskSpec(
             data=DataSpec(name=data.name) if isinstance(data, DataSet) else data,
             network=network,
             initialisation=initialisation,
@@ -108,20 +117,21 @@ class MaskProblem(Problem):
             fitness=fitness if own is None else FitnessSpec(function=reference_to(own)),
             examination=examination,
         )
-        self._build(self.spec, data if isinstance(data, DataSet) else load(self.spec.data, base), own, base)
+        self._build(spec, data if isinstance(data, DataSet) else load(spec.data, base), own, base)
 
     @classmethod
     def from_spec(cls, spec: MaskSpec, base: Path | None = None) -> MaskProblem:
         """Make the problem that the sections of a campaign file describe."""
         problem = cls.__new__(cls)
-        problem.spec = spec
         problem._build(spec, load(spec.data, base), None, base)
         return problem
 
     def _build(self, spec: MaskSpec, data: DataSet, own: Fitness | Callable | None, base: Path | None) -> None:
         network = build(spec.network, data.search.input_shape, data.search.classes, base)
+        training = _with_kernel(spec.training, spec.search.densest(network.layers), network)
+        self.spec = spec.model_copy(update={"training": training})
         self.bench = Workbench(
-            data.search, network, spec.training, spec.initialisation, spec.individual_weights, spec.search.freezes
+            data.search, network, training, spec.initialisation, spec.individual_weights, spec.search.freezes
         )
         self.search = spec.search.search(self.bench)
         fitness = self._fitness(spec, own, base)
@@ -174,6 +184,15 @@ class MaskProblem(Problem):
             later = (Phase(None, dense), Phase(other, max(0, spec.epochs - dense)))
             after_dense.append(MaskTrial(f"random{suffix} after {dense} dense", replicate, later))
         return at_start + (after_dense if dense else [])
+
+
+def _with_kernel(training: TrainingSpec, counts: Sequence[int], network: Network) -> TrainingSpec:
+    """Put in place of ``auto`` the kernel that it stands for here, so that it is recorded and nothing can change it."""
+    device = choose_device(None)
+    if training.kernel == "auto":
+        return training.model_copy(update={"kernel": choose_kernel(network, counts, training.precision, device)})
+    expect_fitting(training.kernel, training.precision, network, device)
+    return training
 
 
 def _choices(spec: MaskSpec) -> list[str]:

@@ -77,15 +77,23 @@ class Workbench:
     ) -> Population:
         """Initialise networks, one for each mask, that will be trained together.
 
+        Dense networks are trained by the dense kernel, and so are all where one of them is dense.
+
         Args:
             masks: the masks; None for a dense network.
             seeds: of each network.
             epochs: how many epochs there will be in all, for the learning-rate schedule.
             dropout: probability of dropping a hidden activation.
         """
-        connections = [connections_of(mask, self.network) for mask in masks]
         return Population(
-            self.network, connections, seeds, self.training, self.initialisation, total_epochs=epochs, dropout=dropout
+            self.network,
+            [connections_of(mask, self.network) for mask in masks],
+            seeds,
+            self.training,
+            self.initialisation,
+            total_epochs=epochs,
+            dropout=dropout,
+            kernel="dense" if any(mask is None for mask in masks) else None,
         )
 
     def train_networks(self, masks: Sequence[Mask], keys: Sequence[SeedKey], epochs: int) -> Population:
@@ -105,7 +113,8 @@ class Workbench:
 
     def cut(self, population: Population, masks: Sequence[Mask | None]) -> None:
         """Remove the connections that the masks do not have from networks in training."""
-        population.cut([connections_of(mask, self.network) for mask in masks], freeze=self.freeze_removed)
+        connections = [connections_of(mask, self.network) for mask in masks]
+        population.cut(connections, freeze=self.freeze_removed, kernel="dense" if self.freeze_removed else None)
 
 
 def connections_of(mask: Mask | None, network: Network) -> list:

@@ -1,7 +1,8 @@
 """Whole populations of masked networks, trained at once; a mask arrives as the flat indices of existing weights."""
 
 from evosparse.nets.architectures import Connections, Layer, MultilayerPerceptron, Network, multilayer_perceptron
-from evosparse.nets.device import configured
+from evosparse.nets.choice import KernelName, choose_kernel, expect_fitting
+from evosparse.nets.device import choose_device, configured
 from evosparse.nets.initial import InitialisationSpec
 from evosparse.nets.inspection import inspect_module
 from evosparse.nets.optimize import ScheduleSpec, TrainingSpec
@@ -13,6 +14,7 @@ __all__ = [
     "Connections",
     "Evaluation",
     "InitialisationSpec",
+    "KernelName",
     "Layer",
     "MultilayerPerceptron",
     "Network",
@@ -22,7 +24,10 @@ __all__ = [
     "Seeds",
     "TrainingSpec",
     "build",
+    "choose_device",
+    "choose_kernel",
     "configured",
+    "expect_fitting",
     "inspect_module",
     "multilayer_perceptron",
 ]

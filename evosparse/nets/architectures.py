@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from evosparse.nets.modules import Activation, perceptron
+from evosparse.nets.modules import Activation, activation_module, perceptron
+from evosparse.nets.plan import Step, perceptron_plan, positions
 from evosparse.nets.randomness import Purpose, torch_seed
 
 Connections = Sequence[np.ndarray | None]
@@ -65,6 +66,7 @@ class Network:
         unmasked: name and shape of every other trained parameter (biases, norms): never masked.
         positions: per layer, how often each weight is used for one example (1; output positions of a convolution).
         build: makes the network as a new torch module; may draw from torch's global generator.
+        plan: the steps of which it consists, for kernels that store existing weights alone; None if they are not known.
     """
 
     input_shape: tuple[int, ...]
@@ -73,6 +75,7 @@ class Network:
     unmasked: Mapping[str, tuple[int, ...]]
     positions: tuple[int, ...]
     build: Callable[[], nn.Module]
+    plan: tuple[Step, ...] | None
 
     def module(self, seed: int = 0) -> nn.Module:
         """Build the network as an ordinary torch module on the CPU.
@@ -86,6 +89,11 @@ class Network:
             return self.build()
         finally:
             torch.set_rng_state(state)
+
+    @property
+    def activations(self) -> int:
+        """How many numbers the steps of the plan make of one example, all in all."""
+        return positions(self.plan or ())
 
     def multiply_adds(self, connections: Connections) -> int:
         """Return the multiply-adds of one example at the real number of weights, biases and activations not counted."""
@@ -128,6 +136,7 @@ def multilayer_perceptron(
         unmasked={f"{name}.bias": (width,) for name, width in zip(names, widths[1:], strict=True)},
         positions=(1,) * len(names),
         build=partial(perceptron, widths, activation),
+        plan=perceptron_plan(widths, activation_module(activation)),
         widths=widths,
         activation=activation,
     )

@@ -18,10 +18,10 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from evosparse.errors import SpecError
 from evosparse.nets.architectures import Connections, Network
-from evosparse.nets.initial import InitialisationSpec
-from evosparse.nets.kernel import padded
+from evosparse.nets.kernel import Fill, padded
+from evosparse.nets.plan import expect_places_for_dropout
 from evosparse.nets.randomness import Purpose, Seeds, torch_seed
-from evosparse.nets.stack import Stack, initialise
+from evosparse.nets.stack import Stack
 
 
 class ModuleKernel:
@@ -34,8 +34,9 @@ class ModuleKernel:
         network: the architecture.
         connections: of each network.
         seeds: of each network.
-        initialisation: how initial weights are drawn.
+        fill: gives the stacks their values.
         dropout: probability for the module's dropout layers; 0 leaves them as they are.
+        low_precision: multiply in bfloat16, by torch's autocast.
         device: where to compute.
 
     Raises:
@@ -47,17 +48,19 @@ class ModuleKernel:
         network: Network,
         connections: Sequence[Connections],
         seeds: Sequence[Seeds],
-        initialisation: InitialisationSpec,
+        fill: Fill,
         dropout: float,
+        low_precision: bool,
         device: torch.device,
     ) -> None:
+        self._low_precision = torch.autocast(device.type, torch.bfloat16, enabled=low_precision)
         self._noise = [seed.noise for seed in seeds]
         shapes = {layer.parameter: layer.shape for layer in network.layers}
         self.stacks: dict[str, Stack] = {}
         for name, shape in (shapes | dict(network.unmasked)).items():
             size = math.prod(shape)
             self.stacks[name] = Stack(shape, (size,), (padded(size),), len(seeds), masked=name in shapes)
-        initialise(self.stacks, network, connections, seeds, initialisation, device)
+        fill(self.stacks)
         # Views, so that the optimizer moves them and gradients are written where it looks for them.
         values = {name: stack.window(stack.values.detach()) for name, stack in self.stacks.items()}
         gradients = {name: stack.window(stack.values.grad) for name, stack in self.stacks.items()}
@@ -108,7 +111,9 @@ class ModuleKernel:
     def _call(self, number: int, leaves: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         frozen = {name: stack.frozen for name, stack in self.stacks.items() if stack.frozen is not None}
         parts = {name: leaves[name] + self.stacks[name].window(frozen[name])[number] for name in frozen}
-        return functional_call(self._module, (dict(leaves) | parts, self._buffers[number]), (x,))
+        with self._low_precision:
+            out = functional_call(self._module, (dict(leaves) | parts, self._buffers[number]), (x,))
+        return out.float()
 
 
 def _constants(module: nn.Module, trained: Mapping[str, object], device: torch.device) -> dict[str, torch.Tensor]:
@@ -118,11 +123,8 @@ def _constants(module: nn.Module, trained: Mapping[str, object], device: torch.d
 
 def _set_dropout(module: nn.Module, probability: float) -> None:
     layers = [part for part in module.modules() if isinstance(part, _DropoutNd)]
-    if probability and not layers:
-        raise SpecError(
-            f"training.dropout: expected a network with dropout layers for a dropout of {probability}, but"
-            f" {type(module).__name__} has none; put nn.Dropout() into the module where activations shall be dropped"
-        )
+    if probability:
+        expect_places_for_dropout(layers, probability)
     for layer in layers if probability else ():
         layer.p = probability
 

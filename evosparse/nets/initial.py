@@ -16,6 +16,9 @@ from evosparse.nets.randomness import Purpose, generator
 from evosparse.section import Section
 
 
+_BLOCK = 2**20  # weights that are drawn at a time
+
+
 class InitialisationSpec(Section):
     """How initial weights are drawn; biases start at zero, but for ``module``.
 
@@ -51,12 +54,16 @@ def initial_weights(
     """
     shape = network.layers[layer]
     for seed in dict.fromkeys(seeds):
-        draw = _draw(network, layer, seed, spec)
-        for number, own in enumerate(seeds):
-            if own == seed:
-                indices = connections[number]
-                values = draw if indices is None else draw[indices]
-                yield number, values * _scale(shape, indices, spec)
+        numbers = [number for number, own in enumerate(seeds) if own == seed]
+        values = {
+            number: np.empty(shape.size if connections[number] is None else len(connections[number]), np.float32)
+            for number in numbers
+        }
+        for start, block in _draw(network, layer, seed, spec):
+            for number in numbers:
+                _pick(connections[number], start, block, values[number])
+        for number in numbers:
+            yield number, values.pop(number) * _scale(shape, connections[number], spec)
 
 
 def initial_unmasked(
@@ -85,15 +92,33 @@ def initial_unmasked(
                 yield name, number, values
 
 
-def _draw(network: Network, layer: int, seed: int, spec: InitialisationSpec) -> np.ndarray:
-    """Draw all weights of the dense layer, flat, of unit variance (the module's own values: as they are)."""
+def _draw(network: Network, layer: int, seed: int, spec: InitialisationSpec) -> Iterator[tuple[int, np.ndarray]]:
+    """Draw all weights of the dense layer, block by block, of unit variance (the module's own values: as they are).
+
+    Yields:
+        The flat index of the block's first weight, and the block: a dense layer may be larger than the memory.
+    """
     shape = network.layers[layer]
     if spec.weights == "module":
-        return network.module(seed).get_parameter(shape.parameter).detach().numpy().ravel()
+        yield 0, network.module(seed).get_parameter(shape.parameter).detach().numpy().ravel()
+        return
     rng = generator(seed, Purpose.WEIGHTS, layer)
-    if spec.weights == "he_uniform":
-        return (2 * rng.random(shape.size, np.float32) - 1) * np.float32(np.sqrt(3))
-    return rng.standard_normal(shape.size, np.float32)
+    for start in range(0, shape.size, _BLOCK):
+        size = min(_BLOCK, shape.size - start)
+        if spec.weights == "he_uniform":
+            yield start, (2 * rng.random(size, np.float32) - 1) * np.float32(np.sqrt(3))
+        else:
+            yield start, rng.standard_normal(size, np.float32)
+
+
+def _pick(indices: np.ndarray | None, start: int, block: np.ndarray, values: np.ndarray) -> None:
+    """Put the weights of a block that exist where they belong among a network's values."""
+    if indices is None:
+        values[start : start + len(block)] = block
+        return
+    # Limits of the indices' own type: for any other, numpy would convert all of them.
+    first, last = np.searchsorted(indices, np.array([start, start + len(block)], indices.dtype))
+    values[first:last] = block[indices[first:last] - start]
 
 
 def _scale(layer: Layer, indices: np.ndarray | None, spec: InitialisationSpec) -> np.ndarray | np.float32:

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from evosparse.errors import PluginError
 from evosparse.nets.architectures import Layer, Network
+from evosparse.nets.plan import plan_of
 
 _MASKABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _EXAMPLES = 2  # in the trial batch
@@ -48,6 +49,8 @@ def inspect_module(build: Callable[[], object], input_shape: Sequence[int], clas
                 " nn.Sequential)"
             )
         positions = _positions(module, layers, input_shape, classes, name)
+        with torch.no_grad():
+            plan = plan_of(module, input_shape)
     masked = {layer.parameter for layer in layers.values()}
     return Network(
         input_shape=tuple(input_shape),
@@ -56,6 +59,7 @@ def inspect_module(build: Callable[[], object], input_shape: Sequence[int], clas
         unmasked={key: tuple(value.shape) for key, value in parameters.items() if key not in masked},
         positions=positions,
         build=build,
+        plan=plan,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from evosparse.nets.stack import Stack
+if TYPE_CHECKING:
+    from evosparse.nets.stack import PackedStack, Stack
 
 LANES = 32
 """Every slice of a stacked tensor is a multiple of so many floats, for the sake of exact equality on the CPU.
@@ -19,6 +20,10 @@ neither on its place among the others nor on their number.
 """
 
 
+Fill = Callable[["Mapping[str, Stack | PackedStack]"], None]
+"""Gives the empty stacks of a new kernel their values: drawn from seeds, or those of the kernel before."""
+
+
 class Kernel(Protocol):
     """Computes all networks of a population.
 
@@ -26,7 +31,7 @@ class Kernel(Protocol):
         stacks: by name in the module's state dict, every trained parameter.
     """
 
-    stacks: Mapping[str, Stack]
+    stacks: Mapping[str, Stack | PackedStack]
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
         """Set the gradient of every stack: of each network's mean cross-entropy over its minibatch.

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import nn
 
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "elu", "leaky_relu", "silu", "selu", "softplus", "mish"]
@@ -47,35 +46,37 @@ def perceptron(widths: Sequence[int], activation: Activation) -> nn.Sequential:
     return nn.Sequential(parts)
 
 
-class LeNet5(nn.Module):
-    """The LeNet-5 of the pruning literature (Caffe's: 20 and 50 filters, 500 hidden units; 430,500 weights on MNIST).
+def lenet5(input_shape: Sequence[int], classes: int, activation: Activation = "relu") -> nn.Sequential:
+    """Build the LeNet-5 of the pruning literature (Caffe's: 20 and 50 filters, 500 hidden units).
 
-    The activation also follows the convolutions; dropout, off unless asked for, follows the hidden layer.
+    On MNIST it has 430,500 weights. The activation also follows the convolutions; dropout, off unless asked for, follows
+    the hidden layer.
 
     Args:
         input_shape: (height, width) or (channels, height, width).
         classes: number of outputs.
         activation: of all layers but the last.
     """
-
-    def __init__(self, input_shape: Sequence[int], classes: int, activation: Activation = "relu") -> None:
-        super().__init__()
-        *channels, height, width = input_shape
-        self.image = (*(channels or (1,)), height, width)
-        self.convolution1 = nn.Conv2d(self.image[0], 20, 5)
-        self.convolution2 = nn.Conv2d(20, 50, 5)
-        self.pool = nn.MaxPool2d(2)
-        self.hidden = nn.Linear(50 * _after_convolutions(height) * _after_convolutions(width), 500)
-        self.output = nn.Linear(500, classes)
-        self.activation = activation_module(activation)
-        self.dropout = nn.Dropout(0.0)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the (batch, classes) logits of a batch of images."""
-        x = x.reshape(-1, *self.image)
-        x = self.pool(self.activation(self.convolution1(x)))
-        x = self.pool(self.activation(self.convolution2(x)))
-        return self.output(self.dropout(self.activation(self.hidden(x.flatten(1)))))
+    *channels, height, width = input_shape
+    image = (*(channels or (1,)), height, width)
+    features = 50 * _after_convolutions(height) * _after_convolutions(width)
+    return nn.Sequential(
+        OrderedDict(
+            pixels=nn.Flatten(),
+            image=nn.Unflatten(1, image),
+            convolution1=nn.Conv2d(image[0], 20, 5),
+            activation1=activation_module(activation),
+            pool1=nn.MaxPool2d(2),
+            convolution2=nn.Conv2d(20, 50, 5),
+            activation2=activation_module(activation),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            hidden=nn.Linear(features, 500),
+            activation3=activation_module(activation),
+            dropout=nn.Dropout(0.0),
+            output=nn.Linear(500, classes),
+        )
+    )
 
 
 def _after_convolutions(side: int) -> int:

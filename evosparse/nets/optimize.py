@@ -64,6 +64,11 @@ class TrainingSpec(Section):
         weight_decay: added to the gradients as weight_decay * value (torch's L2 penalty, not AdamW's), biases included.
         batch: examples in a minibatch; the last one of an epoch may have fewer.
         schedule: how the learning rate changes.
+        kernel: what trains networks under masks: ``dense``, masked matrices; ``packed``, existing weights alone, on the
+            CPU; ``csr``, existing weights alone by torch's own sparse products; ``auto``, by a fixed rule
+            (`evosparse.nets.choice.choose_kernel`). A campaign records what ``auto`` stood for.
+        precision: in which the dense kernel multiplies; values, sums and moments are float32 all the same. ``bfloat16``
+            needs a processor with AMX or AVX-512 BF16, or a GPU.
         dropout: probability of dropping a hidden activation; in a user's module that of its nn.Dropout layers, which
             keep their own if this is 0.
     """
@@ -76,6 +81,8 @@ class TrainingSpec(Section):
     batch: int = Field(default=64, ge=1)
     schedule: ScheduleSpec = ScheduleSpec()
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    kernel: Literal["auto", "dense", "packed", "csr"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +96,8 @@ class TrainingSpec(Section):
     def _fits_together(self) -> TrainingSpec:
         if self.optimizer == "adam" and (self.momentum or self.nesterov):
             raise ValueError("momentum and nesterov are of optimizer: sgd; adam has its own, leave them out")
+        if self.precision == "bfloat16" and self.kernel in ("packed", "csr"):
+            raise ValueError(f"precision bfloat16 is of the dense kernel alone; got kernel {self.kernel}, leave it out")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum, such as 0.9")
         return self

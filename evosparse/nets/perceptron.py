@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from evosparse.nets.architectures import Connections, MultilayerPerceptron
-from evosparse.nets.initial import InitialisationSpec
-from evosparse.nets.kernel import only_if_equal, padded
+from evosparse.nets.dropout import perceptron_dropout
+from evosparse.nets.kernel import Fill, only_if_equal, padded
 from evosparse.nets.modules import activation_module
-from evosparse.nets.randomness import Purpose, Seeds, generator
-from evosparse.nets.stack import Stack, initialise
+from evosparse.nets.randomness import Seeds
+from evosparse.nets.stack import Stack
 
 
 class PerceptronKernel:
@@ -24,9 +23,9 @@ class PerceptronKernel:
         network: the architecture.
         connections: of each network.
         seeds: of each network.
-        initialisation: how initial weights are drawn.
+        fill: gives the stacks their values.
         dropout: probability of dropping a hidden activation.
-        device: where to compute.
+        low_precision: multiply in bfloat16.
     """
 
     def __init__(
@@ -34,14 +33,15 @@ class PerceptronKernel:
         network: MultilayerPerceptron,
         connections: Sequence[Connections],
         seeds: Sequence[Seeds],
-        initialisation: InitialisationSpec,
+        fill: Fill,
         dropout: float,
-        device: torch.device,
+        low_precision: bool,
     ) -> None:
         self._network = network
         self._population = len(seeds)
         self._noise = only_if_equal([seed.noise for seed in seeds])
         self._dropout = dropout
+        self._product = _LowPrecisionLinear if low_precision else _StackedLinear
         self._activation = activation_module(network.activation)
         self._weights: list[Stack] = []
         self._biases: list[Stack] = []
@@ -53,7 +53,7 @@ class PerceptronKernel:
             self.stacks |= {layer.parameter: weight, f"{layer.name}.bias": bias}
             self._weights.append(weight)
             self._biases.append(bias)
-        initialise(self.stacks, network, connections, seeds, initialisation, device)
+        fill(self.stacks)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
         """Set the gradient of every stack (see `Kernel`)."""
@@ -82,20 +82,13 @@ class PerceptronKernel:
                 hidden = self._activation(hidden)
                 if dropouts is not None:
                     hidden = hidden * dropouts[layer - 1]
-            hidden = _StackedLinear.apply(hidden, weight.current(), bias.values, weight.values.grad, bias.values.grad)
+            hidden = self._product.apply(hidden, weight.current(), bias.values, weight.values.grad, bias.values.grad)
         return hidden[:, :, : self._network.classes]
 
     def _draw_dropout(self, step: int, batch: int) -> list[torch.Tensor]:
         """Draw 0 or 1 / (1 - dropout) for each hidden activation: (population or 1, batch, padded width) per layer."""
-        generators = [generator(seed, Purpose.NOISE, step) for seed in self._noise]
-        factors = []
-        for bias in self._biases[:-1]:
-            uniform = np.empty((len(generators), batch, bias.values.shape[-1]), np.float32)
-            for own, rng in zip(uniform, generators, strict=True):
-                rng.random(out=own, dtype=np.float32)
-            kept = torch.from_numpy(uniform) >= self._dropout
-            factors.append((kept / (1 - self._dropout)).to(bias.values.device))
-        return factors
+        drawn = perceptron_dropout(self._noise, self._network.widths[1:-1], self._dropout, step, batch)
+        return [factor.to(self._biases[0].values.device) for factor in drawn]
 
 
 class _StackedLinear(torch.autograd.Function):
@@ -126,3 +119,32 @@ class _StackedLinear(torch.autograd.Function):
         torch.bmm(error.transpose(1, 2), x, out=weight_gradient)
         torch.sum(error, dim=1, keepdim=True, out=bias_gradient)
         return (torch.bmm(error, weight) if context.needs_input_grad[0] else None, None, None, None, None)
+
+
+class _LowPrecisionLinear(torch.autograd.Function):
+    """The same with products of bfloat16; what is added and what is kept is float32."""
+
+    @staticmethod
+    def forward(
+        context: FunctionCtx,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        weight_gradient: torch.Tensor,
+        bias_gradient: torch.Tensor,
+    ) -> torch.Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        context.save_for_backward(x, weight)
+        context.gradients = (weight_gradient, bias_gradient)
+        return torch.bmm(x, weight.transpose(1, 2)).float() + bias
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: FunctionCtx, error: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = context.saved_tensors
+        weight_gradient, bias_gradient = context.gradients
+        torch.sum(error, dim=1, keepdim=True, out=bias_gradient)
+        error = error.bfloat16()
+        weight_gradient.copy_(torch.bmm(error.transpose(1, 2), x))
+        back = torch.bmm(error, weight).float() if context.needs_input_grad[0] else None
+        return back, None, None, None, None

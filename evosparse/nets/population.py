@@ -6,7 +6,7 @@ A network's result depends on its connections, its seeds, the data and the specs
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from evosparse.nets.architectures import Connections, MultilayerPerceptron, Network
+from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.device import choose_device, configured
-from evosparse.nets.functional import ModuleKernel
+from evosparse.nets.choice import KernelName, choose_kernel, make_kernel
 from evosparse.nets.initial import InitialisationSpec, initial_weights
-from evosparse.nets.kernel import Kernel, only_if_equal
+from evosparse.nets.kernel import Fill, Kernel, only_if_equal
 from evosparse.nets.optimize import TrainingSpec, make_optimizer, set_learning_rate
-from evosparse.nets.perceptron import PerceptronKernel
 from evosparse.nets.randomness import Purpose, Seeds, generator
+from evosparse.nets.stack import PackedStack, Stack, initialise
 
 _CHUNK = 512  # examples evaluated at a time; fixed, because last bits depend on the shape of a batch
 
@@ -53,8 +53,11 @@ class Population:
         total_epochs: length of the whole training, for the learning-rate schedule.
         device: where to compute; CUDA where it is available if not given.
         dropout: instead of the one in ``training``.
+        kernel: instead of the one in ``training``. Where that is ``auto``, the densest network decides (see
+            `choose_kernel`), and with it the last bits of all: name a kernel where populations are to be compared.
 
     Attributes:
+        kernel: the kernel that trains.
         steps: training steps done.
         epochs_done: epochs done.
 
@@ -74,6 +77,7 @@ class Population:
         total_epochs: int,
         device: str | None = None,
         dropout: float | None = None,
+        kernel: KernelName | None = None,
     ) -> None:
         _expect_connections(network, connections, len(seeds))
         self.network = network
@@ -85,12 +89,12 @@ class Population:
         self._device = choose_device(device)
         self._seeds = list(seeds)
         self._initial_connections = list(connections)
-        share = training.dropout if dropout is None else dropout
-        kind = PerceptronKernel if isinstance(network, MultilayerPerceptron) else ModuleKernel
-        self._kernel: Kernel = kind(network, connections, seeds, initialisation, share, self._device)
-        self._layers = [self._kernel.stacks[layer.parameter] for layer in network.layers]
-        self._optimizer = make_optimizer(training, [stack.values for stack in self._kernel.stacks.values()])
-        self._gradients: list[torch.Tensor] | None = None
+        self._dropout = training.dropout if dropout is None else dropout
+
+        def fill(stacks: Mapping[str, Stack | PackedStack]) -> None:
+            initialise(stacks, network, connections, seeds, initialisation, self._device)
+
+        self._use(kernel or self._choose(connections), connections, fill)
 
     def __len__(self) -> int:
         """Return the number of networks."""
@@ -125,25 +129,26 @@ class Population:
             self._train_epoch(examples, labels, absolute=gradients == "absolute")
 
     @configured()
-    def cut(self, connections: Sequence[Connections], freeze: bool = False) -> None:
-        """Remove connections; training goes on under those that stay.
+    def cut(self, connections: Sequence[Connections], freeze: bool = False, kernel: KernelName | None = None) -> None:
+        """Remove connections; training goes on under those that stay, from the values and moments that they have.
 
         Args:
             connections: for each network, the weights that stay, among those that exist.
-            freeze: removed weights go on contributing their initial value, never trained, instead of being zero.
+            freeze: removed weights go on contributing their initial value, never trained, instead of being zero; the
+                kernel must be dense, and stays it.
+            kernel: which kernel goes on; by default that of the training.
 
         Raises:
-            ValueError: a connection does not exist.
+            ValueError: a connection does not exist, or the kernel cannot freeze.
         """
         _expect_connections(self.network, connections, len(self))
-        masks = [stack.narrowed([own[index] for own in connections]) for index, stack in enumerate(self._layers)]
-        for index, (stack, mask) in enumerate(zip(self._layers, masks, strict=True)):
-            if freeze:
-                stack.freeze(self._initial(index), stack.mask & ~mask)
-            stack.mask = mask
-            for tensor in (stack.values, stack.values.grad, *self._optimizer.state[stack.values].values()):
-                if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape:
-                    stack.clear(tensor)
+        if freeze and self.kernel != "dense":
+            raise ValueError(f"expected the dense kernel where removed weights are frozen, got {self.kernel}")
+        kernel = kernel or self._choose(connections)
+        if freeze or (self.kernel == kernel == "dense"):
+            self._cut_in_place(connections, freeze)
+        else:
+            self._move(kernel, connections)
 
     @configured()
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> Evaluation:
@@ -182,25 +187,42 @@ class Population:
         chunks = [self._chunk(examples, start) for start in range(0, len(examples), _CHUNK)]
         return torch.cat(chunks, dim=1).cpu().numpy()
 
-    def weights(self, layer: int) -> np.ndarray:
-        """Return a copy of the (population, *shape) weights of a layer, with those that are frozen."""
+    def connections(self, number: int) -> Connections:
+        """Return the weights of a network that exist now, layer by layer."""
+        return self._connections[number]
+
+    def weights(self, layer: int, number: int) -> np.ndarray:
+        """Return a copy of the weights of a network's existing connections, those that are frozen not among them.
+
+        Args:
+            layer: index of the layer.
+            number: which network.
+
+        Returns:
+            (connections,) float32, in the order of their flat indices; (size,) where all exist.
+        """
         stack = self._layers[layer]
-        return _numpy(stack.window(stack.current()))
+        return stack.read(stack.values, number)
 
     @configured()
-    def initial_weights(self, layer: int) -> np.ndarray:
-        """Return the (population, *shape) weights that a layer started with, drawn once more from the seeds."""
-        return _numpy(self._layers[layer].window(self._initial(layer)))
+    def initial_weights(self, layer: int, number: int) -> np.ndarray:
+        """Return the values that existing connections began with, drawn once more from the seed (see `weights`)."""
+        first, now = self._initial_connections[number][layer], self._connections[number][layer]
+        seed = self._seeds[number].weights
+        ((_, values),) = initial_weights(self.network, layer, [first], [seed], self._initialisation)
+        if now is None:
+            return values
+        return values[now if first is None else np.searchsorted(first, now)]
 
-    def gradients(self, layer: int) -> np.ndarray:
-        """Return the (population, *shape) gradients of a layer, summed as the last `train` was told.
+    def gradients(self, layer: int, number: int) -> np.ndarray:
+        """Return the gradients of existing connections, summed as the last `train` was told (see `weights`).
 
         Raises:
             ValueError: it was not told to.
         """
         if self._gradients is None:
             raise ValueError("no gradients were accumulated: call train(..., gradients='signed') or 'absolute' before")
-        return _numpy(self._layers[layer].window(self._gradients[layer]))
+        return self._layers[layer].read(self._gradients[layer], number)
 
     def state(self, number: int) -> dict[str, np.ndarray]:
         """Return one network's parameters and buffers, as the state dict of `Network.module`.
@@ -208,8 +230,71 @@ class Population:
         Args:
             number: which network.
         """
-        stacks = {name: stack.window(stack.current())[number] for name, stack in self._kernel.stacks.items()}
+        stacks = {name: stack.expand(stack.current(), number) for name, stack in self._kernel.stacks.items()}
         return {name: _numpy(value) for name, value in {**stacks, **self._kernel.buffers(number)}.items()}
+
+    def _choose(self, connections: Sequence[Connections]) -> KernelName:
+        """Return the kernel of the training, or what its ``auto`` stands for with these connections."""
+        if self._training.kernel != "auto":
+            return self._training.kernel
+        counts = [
+            max(layer.size if own[index] is None else len(own[index]) for own in connections)
+            for index, layer in enumerate(self.network.layers)
+        ]
+        return choose_kernel(self.network, counts, self._training.precision, self._device)
+
+    def _use(self, kernel: KernelName, connections: Sequence[Connections], fill: Fill) -> None:
+        """Begin to train with a new kernel."""
+        self.kernel = kernel
+        self._connections = list(connections)
+        self._kernel: Kernel = make_kernel(
+            kernel,
+            self.network,
+            connections,
+            self._seeds,
+            fill,
+            self._dropout,
+            self._training.precision,
+            self._device,
+        )
+        self._layers = [self._kernel.stacks[layer.parameter] for layer in self.network.layers]
+        self._optimizer = make_optimizer(self._training, [stack.values for stack in self._kernel.stacks.values()])
+        self._gradients: list[torch.Tensor] | None = None
+
+    def _cut_in_place(self, connections: Sequence[Connections], freeze: bool) -> None:
+        masks = [stack.narrowed([own[index] for own in connections]) for index, stack in enumerate(self._layers)]
+        for index, (stack, mask) in enumerate(zip(self._layers, masks, strict=True)):
+            if freeze:
+                stack.freeze(self._initial(index), stack.mask & ~mask)
+            stack.mask = mask
+            for tensor in (stack.values, stack.values.grad, *self._optimizer.state[stack.values].values()):
+                if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape:
+                    stack.clear(tensor)
+        self._connections = list(connections)
+
+    def _move(self, kernel: KernelName, connections: Sequence[Connections]) -> None:
+        """Go on with another kernel, or with fewer connections in one that cannot be cut in place."""
+        before, optimizer = self._kernel.stacks, self._optimizer
+        wanted: dict[str, list[np.ndarray | None]] = {name: [None] * len(self) for name in before}
+        for index, layer in enumerate(self.network.layers):
+            every = np.arange(layer.size)
+            wanted[layer.parameter] = [every if own[index] is None else own[index] for own in connections]
+
+        def fill(stacks: Mapping[str, Stack | PackedStack]) -> None:
+            for name, stack in stacks.items():
+                for number, indices in enumerate(wanted[name]):
+                    stack.put(number, indices, before[name].read(before[name].values, number, indices))
+                stack.to(self._device)
+
+        self._use(kernel, connections, fill)
+        for name, stack in self._kernel.stacks.items():
+            for key, value in optimizer.state[before[name].values].items():
+                if value.shape == before[name].values.shape:
+                    moved = torch.zeros_like(stack.values)
+                    for number, indices in enumerate(wanted[name]):
+                        stack.write(moved, number, indices, before[name].read(value, number, indices))
+                    value = moved
+                self._optimizer.state[stack.values][key] = value
 
     def _train_epoch(self, x: torch.Tensor, y: torch.Tensor, absolute: bool) -> None:
         order, batch = self._order(len(x)), self._training.batch

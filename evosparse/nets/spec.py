@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from evosparse.errors import PluginError, SpecError
 from evosparse.nets.architectures import Network, multilayer_perceptron
 from evosparse.nets.inspection import inspect_module
-from evosparse.nets.modules import LENET5_MINIMUM, Activation, LeNet5
+from evosparse.nets.modules import LENET5_MINIMUM, Activation, lenet5
 from evosparse.plugins import resolve
 from evosparse.section import Section
 
@@ -23,7 +23,7 @@ class NetworkSpec(Section):
     """Which network a campaign trains; a bare string is its name.
 
     Attributes:
-        name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units) or ``lenet5`` (see `LeNet5`).
+        name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units) or ``lenet5`` (see `modules.lenet5`).
         hidden: units of each hidden layer, for ``mlp`` alone; 64 and 32 if not given.
         activation: of all layers but the last, for the named networks; relu if not given.
         module: instead of a name, the user's factory, ``path/to/file.py:factory`` or ``package.module:factory``; it is
@@ -79,7 +79,7 @@ def build(spec: NetworkSpec, input_shape: Sequence[int], classes: int, base: Pat
         return inspect_module(partial(factory, shape, classes, **spec.parameters), shape, classes, spec.module)
     if spec.name == "lenet5":
         _expect_image(shape)
-        return inspect_module(partial(LeNet5, shape, classes, activation), shape, classes, spec.name)
+        return inspect_module(partial(lenet5, shape, classes, activation), shape, classes, spec.name)
     hidden = _HIDDEN[spec.name] if spec.hidden is None else spec.hidden
     return multilayer_perceptron(shape, classes, hidden, activation)
 

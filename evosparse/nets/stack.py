@@ -1,4 +1,7 @@
-"""One parameter of all networks in one tensor, padded so that each network's slice is treated alike; with its mask."""
+"""One parameter of all networks in one tensor, padded so that each network's slice is treated alike.
+
+`Stack` holds it densely, with a mask; `PackedStack` holds existing weights alone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 
 from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.initial import InitialisationSpec, initial_unmasked, initial_weights
+from evosparse.nets.pattern import Pattern
 from evosparse.nets.randomness import Seeds
 
 
@@ -56,10 +60,41 @@ class Stack:
             indices: (connections,) flat positions of the weights; None for all.
             values: (connections,) their values, or (size,).
         """
-        place = self._place(indices)
-        self.window(self.values)[number][place] = torch.as_tensor(values).view(self.shape if indices is None else -1)
+        self.write(self.values, number, indices, values)
         if self.mask is not None:
-            self.window(self.mask)[number][place] = -1
+            self.window(self.mask)[number][self._place(indices)] = -1
+
+    def read(self, tensor: torch.Tensor, number: int, indices: np.ndarray | None = None) -> np.ndarray:
+        """Return a network's part of a tensor like values.
+
+        Args:
+            tensor: values, or a tensor of that form.
+            number: which network.
+            indices: (connections,) flat positions; by default those that exist.
+
+        Returns:
+            A (connections,) copy.
+        """
+        flat = self.window(tensor.detach())[number].reshape(-1).cpu().numpy()
+        if indices is None and self.mask is not None:
+            indices = np.flatnonzero(self.window(self.mask)[number].reshape(-1).cpu().numpy())
+        return flat.copy() if indices is None else flat[indices]
+
+    def write(self, tensor: torch.Tensor, number: int, indices: np.ndarray | None, values: np.ndarray) -> None:
+        """Set a network's part of a tensor like values.
+
+        Args:
+            tensor: values, or a tensor of that form.
+            number: which network.
+            indices: (connections,) flat positions; None for all.
+            values: (connections,) what to put there, or (size,).
+        """
+        new = torch.as_tensor(values).view(self.shape if indices is None else -1)
+        self.window(tensor.detach())[number][self._place(indices)] = new.to(tensor.device)
+
+    def expand(self, tensor: torch.Tensor, number: int) -> torch.Tensor:
+        """Return a network's part of a tensor like values as an array of the parameter's shape."""
+        return self.window(tensor.detach())[number]
 
     def to(self, device: torch.device) -> None:
         """Move to the device, and make the values a leaf that gradients flow to, with a gradient to be written."""
@@ -113,8 +148,69 @@ class Stack:
         return tuple(torch.from_numpy(part) for part in np.unravel_index(indices, self.shape))
 
 
+class PackedStack:
+    """The weights of one layer that exist, of all networks in one array, as a pattern orders them.
+
+    Args:
+        shape: of the layer's weights in one network when dense.
+        pattern: which of them exist.
+
+    Attributes:
+        values: (size,) leaf tensor that an optimizer updates; its gradient is in ``values.grad``.
+    """
+
+    mask = None
+    frozen = None
+
+    def __init__(self, shape: Sequence[int], pattern: Pattern) -> None:
+        self.shape = tuple(shape)
+        self.values = torch.zeros(pattern.size)
+        self._pattern = pattern
+
+    def put(self, number: int, indices: np.ndarray | None, values: np.ndarray) -> None:
+        """Set a network's existing weights before training starts (see `Stack`); the pattern knows their indices."""
+        self.write(self.values, number, indices, values)
+
+    def read(self, tensor: torch.Tensor, number: int, indices: np.ndarray | None = None) -> np.ndarray:
+        """Return a network's part of a tensor like values (see `Stack`).
+
+        Raises:
+            ValueError: an index is not of a weight that exists.
+        """
+        own = tensor.detach()[self._pattern.span(number)].cpu().numpy()
+        if indices is None:
+            return own.copy()
+        existing = self._pattern.indices(number)
+        places = np.searchsorted(existing, indices)
+        if len(indices) and (places[-1] >= len(existing) or (existing[places] != indices).any()):
+            raise ValueError("expected connections within those that exist: a cut can only remove weights")
+        return own[places]
+
+    def write(self, tensor: torch.Tensor, number: int, indices: np.ndarray | None, values: np.ndarray) -> None:
+        """Set a network's part of a tensor like values, at all its indices in order (see `Stack`)."""
+        tensor.detach()[self._pattern.span(number)] = torch.as_tensor(values)
+
+    def expand(self, tensor: torch.Tensor, number: int) -> torch.Tensor:
+        """Return a network's part of a tensor like values as a dense array of the layer's shape."""
+        dense = np.zeros(self.shape, np.float32)
+        dense.reshape(-1)[self._pattern.indices(number)] = self.read(tensor, number)
+        return torch.from_numpy(dense)
+
+    def to(self, device: torch.device) -> None:
+        """Move to the device, and make the values a leaf with a gradient to be written."""
+        self.values = self.values.to(device).requires_grad_()
+        self.values.grad = torch.zeros_like(self.values)
+
+    def current(self) -> torch.Tensor:
+        """Return the values that the network computes with."""
+        return self.values
+
+    def clear(self, stacked: torch.Tensor) -> None:
+        """Do nothing: there is no place for a weight that does not exist."""
+
+
 def initialise(
-    stacks: Mapping[str, Stack],
+    stacks: Mapping[str, Stack | PackedStack],
     network: Network,
     connections: Sequence[Connections],
     seeds: Sequence[Seeds],

@@ -46,6 +46,10 @@ class Method(Section):
         """Return how many connections each layer has at that sparsity of the whole network."""
         return counts(layers, sparsity, self.distribution)
 
+    @abstractmethod
+    def densest(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        """Return how many connections each layer has at the most in a mask under which this method trains networks."""
+
     @property
     def freezes(self) -> bool:
         """Whether weights that a cut removes keep their initial value instead of becoming zero."""

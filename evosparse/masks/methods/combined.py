@@ -68,6 +68,9 @@ class Combined(Method):
         # Not fewer than the second cut keeps: a floor of the output layer may lie above the root.
         return tuple(map(max, self.counts(layers, self.first_sparsity), self.counts(layers, self.sparsity)))
 
+    def densest(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        return self.first_counts(layers)
+
     def search(self, bench: Workbench) -> MaskSearch:
         return KStartsFirst(self, bench) if self.order == "kstarts_first" else DissipatingFirst(self, bench)
 

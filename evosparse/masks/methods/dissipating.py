@@ -67,6 +67,11 @@ class Dissipating(Method):
         """Whether removed weights keep their initial value."""
         return self.removed == "freeze_at_initial"
 
+    def densest(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        if self.rule == "threshold":  # which may remove nothing
+            return tuple(math.prod(layer.shape) for layer in layers)
+        return self.counts(layers, self.sparsity)
+
     def search(self, bench: Workbench) -> DissipatingSearch:
         return DissipatingSearch(self, bench)
 
@@ -117,8 +122,8 @@ def dissipate(parameters: Dissipating, bench: Workbench, key: SeedKey) -> Mask:
         population.train(bench.train.x, bench.train.y, 1)
         moved = changes(population, parameters.change)
         survivors = [
-            max(count, int(np.count_nonzero(change[layer.indices] > parameters.fraction)))
-            for count, change, layer in zip(counts, moved, mask.layers, strict=True)
+            max(count, int(np.count_nonzero(change > parameters.fraction)))
+            for count, change in zip(counts, moved, strict=True)
         ]
         mask = keep_largest(moved, survivors, mask)
         bench.cut(population, [mask])

@@ -75,6 +75,9 @@ class Genetic(Method):
             raise ValueError(f"k ({self.k}) must be at least the population ({self.population})")
         return self
 
+    def densest(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        return self.counts(layers, self.sparsity)
+
     def search(self, bench: Workbench) -> GeneticSearch:
         return GeneticSearch(self, bench)
 

@@ -72,6 +72,9 @@ class KStarts(Method):
     def notes(self) -> tuple[str, ...]:
         return (RECONSTRUCTION.format(method="K-starts"),)
 
+    def densest(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        return self.counts(layers, self.sparsity)
+
     def search(self, bench: Workbench) -> KStartsSearch:
         return KStartsSearch(self, bench)
 

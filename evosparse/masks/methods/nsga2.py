@@ -59,6 +59,9 @@ class NSGA2(Method):
             raise ValueError("must be a range [low, high] with 0 <= low < high < 1")
         return value
 
+    def densest(self, layers: Sequence[LayerShape]) -> tuple[int, ...]:
+        return self.counts(layers, self.sparsity[0])
+
     def search(self, bench: Workbench) -> NSGA2Search:
         return NSGA2Search(self, bench)
 

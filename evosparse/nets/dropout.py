@@ -1,0 +1,61 @@
+"""Which activations are dropped in a training step: the same ones whatever kernel trains the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from evosparse.nets.kernel import padded
+from evosparse.nets.randomness import Purpose, generator, torch_seed
+
+
+def perceptron_dropout(
+    noise: Sequence[int], widths: Sequence[int], probability: float, step: int, batch: int
+) -> list[torch.Tensor]:
+    """Draw the factor of each hidden activation: 0, or 1 / (1 - probability).
+
+    Args:
+        noise: seeds.
+        widths: units of each hidden layer.
+        probability: of dropping.
+        step: number of the training step.
+        batch: examples of the minibatch.
+
+    Returns:
+        For each hidden layer, (seeds, batch, padded width).
+    """
+    generators = [generator(seed, Purpose.NOISE, step) for seed in noise]
+    factors = []
+    for width in widths:
+        uniform = np.empty((len(generators), batch, padded(width)), np.float32)
+        for own, rng in zip(uniform, generators, strict=True):
+            rng.random(out=own, dtype=np.float32)
+        factors.append((torch.from_numpy(uniform) >= probability) / (1 - probability))
+    return factors
+
+
+def module_dropout(
+    noise: Sequence[int], shapes: Sequence[Sequence[int]], probabilities: Sequence[float], step: int, batch: int
+) -> list[torch.Tensor]:
+    """Draw the factors that a module's `nn.Dropout` layers would draw one after the other on the CPU.
+
+    Args:
+        noise: seeds.
+        shapes: of an example at each layer.
+        probabilities: of dropping, at each layer.
+        step: number of the training step.
+        batch: examples of the minibatch.
+
+    Returns:
+        For each layer, (seeds, batch, *shape).
+    """
+    factors = [torch.empty(len(noise), batch, *shape) for shape in shapes]
+    for number, seed in enumerate(noise):
+        rng = torch.Generator().manual_seed(torch_seed(seed, Purpose.NOISE, step))
+        for factor, probability in zip(factors, probabilities, strict=True):
+            if probability:
+                factor[number].bernoulli_(1 - probability, generator=rng)
+    return [factor / (1 - probability) if probability else torch.ones_like(factor)
+            for factor, probability in zip(factors, probabilities, strict=True)]
