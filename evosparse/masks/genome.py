@@ -22,6 +22,7 @@ from evosparse.errors import BadInput, StoreError, nearest
 _MAGIC, _VERSION = b"EVMK", 1
 _HEADER = struct.Struct("<4sBBI")  # magic, format version, whether the body is compressed, CRC-32 of flag and body
 _LAYER = struct.Struct("<HBBQQ")  # bytes of the name, dimensions, coding, connections, bytes of the payload
+_BLOCK = 2**16  # bytes of bits that are expanded at a time
 _BITS = 0  # coding of a layer as packed bits; the other codings are the bytes per gap: 1, 2 or 4
 
 
@@ -60,49 +61,53 @@ class _ByContent:
         return self
 
 
-@dataclass(frozen=True, eq=False)
 class MaskLayer(_ByContent):
-    """The existing connections of one layer.
+    """The existing connections of one layer, an immutable value held as positions or as bits, whichever is smaller.
 
     Args:
         name: name of the layer in its network.
         shape: (n_out, n_in) or (n_out, n_in, kernel height, kernel width) of its weights.
-        indices: (connections,) positions of the existing weights in C order, strictly increasing; kept as a read-only
-            copy, int32 where the layer has fewer than 2**31 weights and int64 elsewhere.
+        indices: (connections,) positions of the existing weights in C order, strictly increasing.
+
+    Attributes:
+        name, shape: as given.
+        count: number of existing connections.
 
     Raises:
         MaskMismatch: the indices are not strictly increasing positions of that shape.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    indices: NDArray[np.signedinteger]
-
-    def __post_init__(self) -> None:
-        shape = tuple(int(length) for length in self.shape)
-        object.__setattr__(self, "shape", shape)
+    def __init__(self, name: str, shape: tuple[int, ...], indices: NDArray[np.signedinteger]) -> None:
+        shape = tuple(int(length) for length in shape)
         if len(shape) < 2 or min(shape) < 1:
-            raise MaskMismatch(f"layer {self.name!r}: expected a shape (n_out, n_in, ...) of counts, got {shape}")
-        indices = np.asarray(self.indices)
+            raise MaskMismatch(f"layer {name!r}: expected a shape (n_out, n_in, ...) of counts, got {shape}")
+        size = math.prod(shape)
+        indices = np.asarray(indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             raise MaskMismatch(
-                f"layer {self.name!r}: expected a one-dimensional array of integer positions, "
+                f"layer {name!r}: expected a one-dimensional array of integer positions, "
                 f"got {indices.dtype} of shape {indices.shape}; MaskLayer.from_bool takes boolean arrays"
             )
-        if indices.size and not (
-            indices[0] >= 0 and indices[-1] < self.size and (indices[1:] > indices[:-1]).all()
-        ):
+        if indices.size and not (indices[0] >= 0 and indices[-1] < size and (indices[1:] > indices[:-1]).all()):
             raise MaskMismatch(
-                f"layer {self.name!r}: expected strictly increasing positions from 0 to {self.size - 1}; "
+                f"layer {name!r}: expected strictly increasing positions from 0 to {size - 1}; "
                 "sort them and drop repeats (numpy.unique)"
             )
-        indices = indices.astype(index_dtype(self.size))
-        indices.setflags(write=False)
-        object.__setattr__(self, "indices", indices)
+        dtype = np.dtype(index_dtype(size))
+        held = _bits(indices, size) if size < 8 * dtype.itemsize * len(indices) else indices.astype(dtype)
+        held.setflags(write=False)
+        for attribute, value in (("name", name), ("shape", shape), ("count", len(indices)), ("_held", held)):
+            object.__setattr__(self, attribute, value)
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        raise AttributeError(f"a mask's layer is immutable: make a new one instead of setting {attribute!r}")
 
     def __reduce__(self) -> tuple[type[MaskLayer], tuple[str, tuple[int, ...], NDArray[np.signedinteger]]]:
         # Through the constructor, because numpy forgets that an array is read-only when it is pickled.
         return MaskLayer, (self.name, self.shape, self.indices)
+
+    def __repr__(self) -> str:
+        return f"<MaskLayer {self.name!r}: {self.count:,} of {self.shape}>"
 
     @classmethod
     def from_bool(cls, name: str, exists: ArrayLike) -> MaskLayer:
@@ -117,9 +122,21 @@ class MaskLayer(_ByContent):
         return exists.reshape(self.shape)
 
     @property
-    def count(self) -> int:
-        """Number of existing connections."""
-        return len(self.indices)
+    def indices(self) -> NDArray[np.signedinteger]:
+        """Positions of the existing connections in C order, read-only.
+
+        (count,) int32 where the layer has fewer than 2**31 weights and int64 elsewhere; made anew out of bits each time.
+        """
+        if self._held.dtype != np.uint8:
+            return self._held
+        indices = _positions_of(self._held, self.size, self.count)
+        indices.setflags(write=False)
+        return indices
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that hold the connections."""
+        return self._held.nbytes
 
     @cached_property
     def size(self) -> int:
@@ -271,6 +288,28 @@ def index_dtype(size: int) -> type[np.signedinteger]:
     return np.int32 if size < 2**31 else np.int64
 
 
+def _bits(indices: NDArray[np.signedinteger], size: int) -> NDArray[np.uint8]:
+    """Return positions as bits, the first weight in the highest bit of the first byte."""
+    bits = []
+    for start in range(0, size, 8 * _BLOCK):
+        exists = np.zeros(min(8 * _BLOCK, size - start), dtype=bool)
+        first, last = np.searchsorted(indices, np.array([start, start + len(exists)], indices.dtype))
+        exists[indices[first:last] - start] = True
+        bits.append(np.packbits(exists))
+    return np.concatenate(bits)
+
+
+def _positions_of(bits: NDArray[np.uint8], size: int, count: int) -> NDArray[np.signedinteger]:
+    """Return the positions of bits, in memory of their own size: a block of bits is expanded at a time."""
+    indices = np.empty(count, index_dtype(size))
+    done = 0
+    for start in range(0, len(bits), _BLOCK):
+        found = np.flatnonzero(np.unpackbits(bits[start : start + _BLOCK]).view(bool))
+        indices[done : done + len(found)] = found + 8 * start
+        done += len(found)
+    return indices
+
+
 def _encode(layer: MaskLayer) -> tuple[int, bytes]:
     """Return coding and payload of one layer, in time proportional to its connections."""
     # Gaps are written in digits of `width` bytes: the largest digit means "add this and read on", so that a digit
@@ -285,8 +324,8 @@ def _encode(layer: MaskLayer) -> tuple[int, bytes]:
         digits = np.full(layer.count + int(repeats.sum()), largest, dtype=f"<u{width}")
         digits[np.cumsum(repeats + 1) - 1] = gaps - repeats * largest
         return width, digits.tobytes()
-    # Reached only where there are enough connections that expanding the layer costs no more than they do.
-    return _BITS, np.packbits(layer.to_bool()).tobytes()
+    # Reached only where there are so many connections that the layer holds them as bits.
+    return _BITS, layer._held.tobytes()
 
 
 def _decode(body: bytes) -> list[MaskLayer]:
@@ -317,7 +356,7 @@ def _positions(coding: int, payload: bytes, size: int) -> NDArray[np.signedinteg
     if coding == _BITS:
         if len(payload) != (size + 7) // 8:  # before numpy makes room for a size that cannot be true
             raise ValueError(f"{len(payload)} bytes of bits for {size} weights")
-        return np.flatnonzero(np.unpackbits(np.frombuffer(payload, dtype=np.uint8), count=size))
+        return np.flatnonzero(np.unpackbits(np.frombuffer(payload, dtype=np.uint8), count=size).view(bool))
     if coding not in (1, 2, 4):
         raise ValueError(f"coding {coding}")
     digits = np.frombuffer(payload, dtype=f"<u{coding}")

@@ -234,3 +234,23 @@ def test_keys_masks_and_the_order_of_a_set_do_not_depend_on_the_hash_seed() -> N
         for seed in ("1", "2")
     ]
     assert outputs[0] == outputs[1] and len(outputs[0]) > 1000
+
+
+@given(masks())
+def test_a_layer_is_held_as_positions_or_as_bits_whichever_is_smaller(mask: Mask) -> None:
+    for layer in mask.layers:
+        assert layer.nbytes == min(4 * layer.count, (layer.size + 7) // 8) or layer.size == 32 * layer.count
+        assert layer.count == len(layer.indices)
+
+
+@pytest.mark.parametrize("count", [2_000_000, 30_000_000])
+def test_bits_are_never_expanded_as_a_whole(count: int) -> None:
+    size = 2 * 8000 * 2000  # many blocks of bits, and a last one that is not full
+    indices = np.linspace(0, size - 1, count).astype(np.int32)
+    tracemalloc.start()
+    layer = MaskLayer("layer", (16_000, 2_000), indices)
+    again = layer.indices
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (again == indices).all() and layer.nbytes == size // 8
+    assert peak < indices.nbytes + layer.nbytes + 2**24

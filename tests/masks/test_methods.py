@@ -105,7 +105,7 @@ def gaussian(size: int, keep: int, seed: int) -> tuple[Scores, list[Mask]]:
     rng = np.random.default_rng(seed)
     values = np.abs(rng.normal(size=size))
     layer = MaskLayer("layer", (1, size), np.arange(size))
-    return Scores([values]), [random_mask([layer], (keep,), np.random.default_rng([seed, draw])) for draw in range(1000)]
+    return Scores([values], [None]), [random_mask([layer], (keep,), np.random.default_rng([seed, draw])) for draw in range(1000)]
 
 
 @pytest.mark.parametrize(("size", "keep"), [(30_000, 3_000), (1_000, 200)])
@@ -137,7 +137,7 @@ def test_kstarts_takes_the_best_layer_of_all_starts(blobs: DataSet, tmp_path: Pa
     assert len(starts) == 6 and winner.generation == 1
     population = run_phases(bench, SeedKey(0), [Phase(None, 1)], "abs_of_sum")
     for number, layer in enumerate(winner.genome.layers):
-        by_hand = [np.abs(population.gradients(number)[0]).ravel()[start.genome.layers[number].indices].sum() for start in starts]
+        by_hand = [np.abs(population.gradients(number, 0))[start.genome.layers[number].indices].sum() for start in starts]
         assert np.array_equal(layer.indices, starts[int(np.argmax(by_hand))].genome.layers[number].indices)
         assert winner.outcome.measures[f"score.{layer.name}"] == pytest.approx(max(by_hand), rel=1e-5)
 
@@ -174,8 +174,8 @@ def test_ks9_removed_weights_are_zero_after_the_whole_training(blobs: DataSet, t
     with run(METHODS["combined"], blobs, tmp_path / "run") as campaign:
         trial = campaign.problem.trial_of(campaign.hall_of_fame[0].genome)
         population = train_to_the_end(campaign.problem.bench, trial, SeedKey(0))
-    for number, layer in enumerate(trial.phases[-1].mask.layers):
-        weights = population.weights(number)[0]
+    for layer in trial.phases[-1].mask.layers:
+        weights = population.state(0)[f"{layer.name}.weight"]
         assert np.count_nonzero(weights[~layer.to_bool()]) == 0
         assert np.count_nonzero(weights) <= layer.count
 
@@ -184,9 +184,13 @@ def test_frozen_weights_keep_their_initial_value(blobs: DataSet, tmp_path: Path)
     with run(METHODS["dissipating, absolute"], blobs, tmp_path / "run") as campaign:
         trial = campaign.problem.trial_of(campaign.hall_of_fame[0].genome)
         population = train_to_the_end(campaign.problem.bench, trial, SeedKey(0))
-    for number, layer in enumerate(trial.phases[-1].mask.layers):
+    bench = campaign.problem.bench
+    initial = bench.population([None], [bench.seeds(SeedKey(0))], 1).state(0)
+    for layer in trial.phases[-1].mask.layers:
         gone = ~layer.to_bool()
-        assert np.array_equal(population.weights(number)[0][gone], population.initial_weights(number)[0][gone])
+        name = f"{layer.name}.weight"
+        assert np.array_equal(population.state(0)[name][gone], initial[name][gone])
+        assert (population.state(0)[name][~gone] != initial[name][~gone]).any()
 
 
 def test_ks10_the_output_says_reconstruction_and_what_it_cost(blobs: DataSet, tmp_path: Path) -> None:
@@ -230,9 +234,9 @@ def test_all_masks_share_their_initial_weights_unless_asked_otherwise(blobs: Dat
         genomes = [candidate.genome for candidate in made.search.ask(SeedKey(0))[:2]]
         seeds = [made.bench.seeds(SeedKey(0).child("evaluate").child(mask.key)) for mask in genomes]
         population = made.bench.population(genomes, seeds, 1)
-        first, second = population.initial_weights(0)
-        common = genomes[0].layers[0].to_bool() & genomes[1].layers[0].to_bool()
-        assert np.array_equal(first[common], second[common]) is not individual
+        first, second = (dict(zip(genomes[i].layers[0].indices, population.weights(0, i), strict=True)) for i in (0, 1))
+        common = first.keys() & second.keys()
+        assert common and all(first[index] == second[index] for index in common) is not individual
 
 
 def test_dense_masks_are_dense(blobs: DataSet) -> None:

@@ -11,6 +11,7 @@ ambiguity is a parameter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
