@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,6 +49,10 @@ class TorchProducts:
         self._pattern = pattern
         self._device = device
         self._matrix = cache(self._make)
+        with warnings.catch_warnings():
+            # Torch says once in each process that the format is in beta.
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
 
     def forward(
         self, values: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor, rectified: bool, networks: range
@@ -88,8 +93,9 @@ class TorchProducts:
         for block, number in enumerate(networks):
             span = pattern.span(number)
             if transposed:
-                own_starts, own_columns, own_places = (array[part] for array, part in zip(
-                    pattern.by_column, (number, span, span), strict=True))
+                own_starts, own_columns, own_places = (
+                    array[part] for array, part in zip(pattern.by_column, (number, span, span), strict=True)
+                )
             else:
                 own_starts, own_columns = pattern.row_starts[number], pattern.sources[span]
                 own_places = np.arange(len(own_columns))

@@ -57,5 +57,7 @@ def module_dropout(
         for factor, probability in zip(factors, probabilities, strict=True):
             if probability:
                 factor[number].bernoulli_(1 - probability, generator=rng)
-    return [factor / (1 - probability) if probability else torch.ones_like(factor)
-            for factor, probability in zip(factors, probabilities, strict=True)]
+    return [
+        factor / (1 - probability) if probability else torch.ones_like(factor)
+        for factor, probability in zip(factors, probabilities, strict=True)
+    ]

@@ -7,6 +7,8 @@ that the compiled code fixes. Four connections are taken at a time, so that a su
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numba import njit
@@ -15,6 +17,16 @@ from evosparse.nets.pattern import Pattern
 
 _EXACT = {"contract"}
 _SUMS = {"contract", "reassoc", "nsz"}
+
+
+def _compiled(fastmath: set[str]) -> Callable[[Callable], Callable]:
+    def decorate(function: Callable) -> Callable:
+        try:
+            return njit(cache=True, fastmath=fastmath)(function)
+        except RuntimeError:  # there is no folder that numba may write to: compile in each process
+            return njit(fastmath=fastmath)(function)
+
+    return decorate
 
 
 class FusedProducts:
@@ -28,6 +40,8 @@ class FusedProducts:
         self._pattern = pattern
         geometry = pattern.geometry
         self._runs = (geometry.shifts, geometry.starts, geometry.length)
+        # Where there is one run, compiled code without the loop over runs is a fifth faster; not so for sums.
+        self._fewer_runs = (None, None, geometry.length) if len(geometry.shifts) == 1 else self._runs
         self._no_bias = torch.zeros(len(pattern.connections), geometry.rows)
 
     def forward(
@@ -36,7 +50,7 @@ class FusedProducts:
         pattern, bias = self._pattern, self._no_bias if bias is None else bias
         out = torch.empty(len(networks), pattern.geometry.output_size, x.shape[-1])
         _forward(
-            networks.start, pattern.offsets, pattern.row_starts, pattern.sources, *self._runs,
+            networks.start, pattern.offsets, pattern.row_starts, pattern.sources, *self._fewer_runs,
             values.numpy(), bias.numpy(), x.numpy(), rectified, out.numpy(),
         )  # fmt: skip
         return out
@@ -62,20 +76,20 @@ class FusedProducts:
         pattern = self._pattern
         out = torch.empty(len(networks), pattern.geometry.input_size, error.shape[-1])
         _input_gradient(
-            networks.start, pattern.geometry.rows, pattern.offsets, *pattern.by_column, pattern.geometry.sources, *self._runs,
-            values.numpy(), error.numpy(), out.numpy(),
+            networks.start, pattern.geometry.rows, pattern.offsets, *pattern.by_column, pattern.geometry.sources,
+            *self._fewer_runs, values.numpy(), error.numpy(), out.numpy(),
         )  # fmt: skip
         return out
 
 
-@njit(cache=True, fastmath=_EXACT)
+@_compiled(_EXACT)
 def _forward(
     first: int,
     offsets: np.ndarray,
     row_starts: np.ndarray,
     sources: np.ndarray,
-    shifts: np.ndarray,
-    starts: np.ndarray,
+    shifts: np.ndarray | None,
+    starts: np.ndarray | None,
     length: int,
     values: np.ndarray,
     bias: np.ndarray,
@@ -99,20 +113,22 @@ def _forward(
             end = offset + row_starts[first + network, row + 1]
             while place + 4 <= end:
                 v0, v1, v2, v3 = values[place], values[place + 1], values[place + 2], values[place + 3]
-                for run in range(len(shifts)):
-                    y = sums[starts[run] * batch :]
-                    x0 = inputs[(sources[place] + shifts[run]) * batch :]
-                    x1 = inputs[(sources[place + 1] + shifts[run]) * batch :]
-                    x2 = inputs[(sources[place + 2] + shifts[run]) * batch :]
-                    x3 = inputs[(sources[place + 3] + shifts[run]) * batch :]
+                for run in range(1 if shifts is None else len(shifts)):
+                    shift, start = (0, 0) if shifts is None else (shifts[run], starts[run])
+                    y = sums[start * batch :]
+                    x0 = inputs[(sources[place] + shift) * batch :]
+                    x1 = inputs[(sources[place + 1] + shift) * batch :]
+                    x2 = inputs[(sources[place + 2] + shift) * batch :]
+                    x3 = inputs[(sources[place + 3] + shift) * batch :]
                     for lane in range(lanes):
                         y[lane] += v0 * x0[lane] + v1 * x1[lane] + v2 * x2[lane] + v3 * x3[lane]
                 place += 4
             for place in range(place, end):
                 v0 = values[place]
-                for run in range(len(shifts)):
-                    y = sums[starts[run] * batch :]
-                    x0 = inputs[(sources[place] + shifts[run]) * batch :]
+                for run in range(1 if shifts is None else len(shifts)):
+                    shift, start = (0, 0) if shifts is None else (shifts[run], starts[run])
+                    y = sums[start * batch :]
+                    x0 = inputs[(sources[place] + shift) * batch :]
                     for lane in range(lanes):
                         y[lane] += v0 * x0[lane]
             if rectified:
@@ -121,14 +137,14 @@ def _forward(
                         sums[lane] = 0
 
 
-@njit(cache=True, fastmath=_SUMS)
+@_compiled(_SUMS)
 def _weight_gradient(
     first: int,
     offsets: np.ndarray,
     row_starts: np.ndarray,
     sources: np.ndarray,
-    shifts: np.ndarray,
-    starts: np.ndarray,
+    shifts: np.ndarray | None,
+    starts: np.ndarray | None,
     length: int,
     x: np.ndarray,
     out: np.ndarray,
@@ -185,7 +201,7 @@ def _weight_gradient(
                 gradient[place] = s0
 
 
-@njit(cache=True, fastmath=_EXACT)
+@_compiled(_EXACT)
 def _input_gradient(
     first: int,
     rows: int,
@@ -194,8 +210,8 @@ def _input_gradient(
     connection_rows: np.ndarray,
     places: np.ndarray,
     sources: np.ndarray,
-    shifts: np.ndarray,
-    starts: np.ndarray,
+    shifts: np.ndarray | None,
+    starts: np.ndarray | None,
     length: int,
     values: np.ndarray,
     error: np.ndarray,
@@ -217,18 +233,20 @@ def _input_gradient(
                 v2, v3 = values[offset + places[place + 2]], values[offset + places[place + 3]]
                 own0, own1 = errors[connection_rows[place]], errors[connection_rows[place + 1]]
                 own2, own3 = errors[connection_rows[place + 2]], errors[connection_rows[place + 3]]
-                for run in range(len(shifts)):
-                    y = outputs[(sources[column] + shifts[run]) * batch :]
-                    e0, e1 = own0[starts[run] * batch :], own1[starts[run] * batch :]
-                    e2, e3 = own2[starts[run] * batch :], own3[starts[run] * batch :]
+                for run in range(1 if shifts is None else len(shifts)):
+                    shift, start = (0, 0) if shifts is None else (shifts[run], starts[run])
+                    y = outputs[(sources[column] + shift) * batch :]
+                    e0, e1 = own0[start * batch :], own1[start * batch :]
+                    e2, e3 = own2[start * batch :], own3[start * batch :]
                     for lane in range(lanes):
                         y[lane] += v0 * e0[lane] + v1 * e1[lane] + v2 * e2[lane] + v3 * e3[lane]
                 place += 4
             for place in range(place, end):
                 v0 = values[offset + places[place]]
                 own0 = errors[connection_rows[place]]
-                for run in range(len(shifts)):
-                    y = outputs[(sources[column] + shifts[run]) * batch :]
-                    e0 = own0[starts[run] * batch :]
+                for run in range(1 if shifts is None else len(shifts)):
+                    shift, start = (0, 0) if shifts is None else (shifts[run], starts[run])
+                    y = outputs[(sources[column] + shift) * batch :]
+                    e0 = own0[start * batch :]
                     for lane in range(lanes):
                         y[lane] += v0 * e0[lane]

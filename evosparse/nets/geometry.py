@@ -65,7 +65,9 @@ class Geometry:
     def matrix(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return row and column in the weight matrix of weights given by their flat indices, both int32."""
         rows, within = np.divmod(indices, self.group_columns)
-        columns = within if self.columns == self.group_columns else within + rows // self.group_rows * self.group_columns
+        columns = (
+            within if self.columns == self.group_columns else within + rows // self.group_rows * self.group_columns
+        )
         return rows.astype(np.int32), columns.astype(np.int32)
 
 
@@ -93,9 +95,7 @@ def convolution(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, input_shape: Sequence
     channels, *extent = input_shape
     padded = [size + 2 * pad for size, pad in zip(extent, module.padding, strict=True)]
     reach = [dilation * (side - 1) + 1 for dilation, side in zip(module.dilation, module.kernel_size, strict=True)]
-    outputs = [
-        (size - own) // stride + 1 for size, own, stride in zip(padded, reach, module.stride, strict=True)
-    ]
+    outputs = [(size - own) // stride + 1 for size, own, stride in zip(padded, reach, module.stride, strict=True)]
     # Positions of one channel, as a grid over which kernels and outputs move.
     grid = np.arange(math.prod(padded), dtype=np.int32).reshape(padded)
     kernel = grid[tuple(slice(0, own, dilation) for own, dilation in zip(reach, module.dilation, strict=True))]

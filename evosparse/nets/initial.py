@@ -15,7 +15,6 @@ from evosparse.nets.architectures import Layer, Network
 from evosparse.nets.randomness import Purpose, generator
 from evosparse.section import Section
 
-
 _BLOCK = 2**20  # weights that are drawn at a time
 
 

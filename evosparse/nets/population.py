@@ -15,8 +15,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from evosparse.nets.architectures import Connections, Network
-from evosparse.nets.device import choose_device, configured
 from evosparse.nets.choice import KernelName, choose_kernel, make_kernel
+from evosparse.nets.device import choose_device, configured
 from evosparse.nets.initial import InitialisationSpec, initial_weights
 from evosparse.nets.kernel import Fill, Kernel, only_if_equal
 from evosparse.nets.optimize import TrainingSpec, make_optimizer, set_learning_rate
