@@ -113,8 +113,7 @@ class Workbench:
 
     def cut(self, population: Population, masks: Sequence[Mask | None]) -> None:
         """Remove the connections that the masks do not have from networks in training."""
-        connections = [connections_of(mask, self.network) for mask in masks]
-        population.cut(connections, freeze=self.freeze_removed, kernel="dense" if self.freeze_removed else None)
+        population.cut([connections_of(mask, self.network) for mask in masks], freeze=self.freeze_removed)
 
 
 def connections_of(mask: Mask | None, network: Network) -> list:

@@ -96,6 +96,8 @@ def expect_fitting(name: KernelName, precision: Precision, network: Network, dev
         SpecError: it cannot, on this device or at this precision.
     """
     expect_precision(precision, device)
+    if name != "dense" and precision != "float32":
+        raise SpecError(f"training.precision: {precision} is of the dense kernel alone; use kernel dense, or float32")
     if name == "packed" and device.type != "cpu":
         raise SpecError(f"training.kernel: packed computes on a CPU, not on {device}; use dense, csr or auto")
     if name == "csr" and not isinstance(network, MultilayerPerceptron):

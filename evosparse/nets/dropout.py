@@ -55,9 +55,8 @@ def module_dropout(
     for number, seed in enumerate(noise):
         rng = torch.Generator().manual_seed(torch_seed(seed, Purpose.NOISE, step))
         for factor, probability in zip(factors, probabilities, strict=True):
-            if probability:
-                factor[number].bernoulli_(1 - probability, generator=rng)
-    return [
-        factor / (1 - probability) if probability else torch.ones_like(factor)
-        for factor, probability in zip(factors, probabilities, strict=True)
-    ]
+            if 0 < probability < 1:  # where nothing or all is dropped, torch draws nothing
+                factor[number].bernoulli_(1 - probability, generator=rng).div_(1 - probability)
+            else:
+                factor[number] = 1 - probability
+    return factors

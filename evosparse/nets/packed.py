@@ -55,7 +55,7 @@ class PackedKernel:
         self._population = len(seeds)
         self._noise = only_if_equal([seed.noise for seed in seeds])
         self._places = [step for step in network.plan if isinstance(step, Dropout)]
-        if dropout:
+        if dropout and not isinstance(network, MultilayerPerceptron):
             expect_places_for_dropout(self._places, dropout)
         self._dropout = [dropout or place.probability for place in self._places]
         self.stacks: dict[str, Stack | PackedStack] = {}
@@ -205,4 +205,4 @@ def _pooled(hidden: torch.Tensor, step: Pooling) -> torch.Tensor:
     channels, *extent = step.input_shape
     batch = hidden.shape[-1]
     pooled = step.module(hidden.reshape(-1, *extent, batch).movedim(-1, 1))
-    return pooled.movedim(1, -1).reshape(len(hidden), math.prod(step.output_shape), batch)
+    return pooled.movedim(1, -1).reshape(len(hidden), math.prod(step.output_shape), batch).contiguous()

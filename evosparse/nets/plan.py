@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,11 @@ _ELEMENTWISE = (
     nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign,
     nn.Tanh, nn.Tanhshrink,
 )  # fmt: skip
-_POOLING = (
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d,
-)  # fmt: skip
+_POOLING = {  # and over how many dimensions
+    nn.AdaptiveAvgPool1d: 1, nn.AdaptiveAvgPool2d: 2, nn.AdaptiveAvgPool3d: 3,
+    nn.AvgPool1d: 1, nn.AvgPool2d: 2, nn.AvgPool3d: 3,
+    nn.MaxPool1d: 1, nn.MaxPool2d: 2, nn.MaxPool3d: 3,
+}  # fmt: skip
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -101,12 +103,19 @@ def plan_of(module: nn.Module, input_shape: Sequence[int]) -> tuple[Step, ...] |
         input_shape: of one example.
     """
     parts = _leaves(module, "")
-    if parts is None or len({id(part) for _, part in parts}) < len(parts):
+    if parts is None or any(True for _ in module.buffers()):
+        return None
+    # Nothing may stand twice, neither a part nor a parameter: each place has its own values here.
+    things = [id(thing) for _, part in parts for thing in (part, *part.parameters())]
+    if len(set(things)) < len(things):
         return None
     steps: list[Step] = []
     shape: tuple[int, ...] = tuple(input_shape)
     for name, part in parts:
-        output = tuple(part(torch.zeros(1, *shape)).shape[1:])
+        made = part(torch.zeros(1, *shape))
+        if not isinstance(made, torch.Tensor):
+            return None
+        output = tuple(made.shape[1:])
         if type(part) not in (nn.Flatten, nn.Unflatten):
             step = _step(name, part, shape, output)
             if step is None:
@@ -132,26 +141,28 @@ def _rectified(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _leaves(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]] | None:
-    # Exactly these classes, and without hooks: a derived one may do something else.
-    if type(module) is not nn.Sequential or _has_hooks(module):
+    # Exactly these classes, as torch made them: a derived one may do something else.
+    if type(module) is not nn.Sequential or _is_changed(module):
         return None
     found: list[tuple[str, nn.Module]] = []
     # Not named_children: of a part that stands twice it tells one.
     for name, part in module._modules.items():
         inner = _leaves(part, f"{prefix}{name}.") if isinstance(part, nn.Sequential) else [(prefix + name, part)]
-        if inner is None or _has_hooks(part):
+        if inner is None or _is_changed(part):
             return None
         found += inner
     return found
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+def _is_changed(module: nn.Module) -> bool:
+    """Whether somebody has hung a hook on a module, or put another method in place of its own."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(module) or parametrize.is_parametrized(module)
 
 
 def _step(name: str, part: nn.Module, shape: tuple[int, ...], output: tuple[int, ...]) -> Step | None:
     """Return a part's step, or None for one that is not known or not trained."""
-    if any(not parameter.requires_grad for parameter in part.parameters()) or parametrize.is_parametrized(part):
+    if any(not parameter.requires_grad for parameter in part.parameters()):
         return None
     if type(part) is nn.Linear and len(shape) == 1:
         return Weighted(name, linear(part.in_features, part.out_features), part.bias is not None)
@@ -159,10 +170,13 @@ def _step(name: str, part: nn.Module, shape: tuple[int, ...], output: tuple[int,
         geometry = convolution(part, shape)
         return None if geometry is None else Weighted(name, geometry, part.bias is not None)
     if type(part) in _ELEMENTWISE:
-        return Elementwise(part)
+        own = copy.copy(part)
+        own.inplace = False  # blocks of networks share their inputs
+        return Elementwise(own)
     if type(part) is nn.Dropout:
         return Dropout(part.p, shape)
-    if type(part) in _POOLING and not getattr(part, "return_indices", False):
+    dimensions = _POOLING.get(type(part))
+    if dimensions == len(shape) - 1 and not getattr(part, "return_indices", False):
         return Pooling(part, shape, output)
     return None
 

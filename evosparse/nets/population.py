@@ -142,10 +142,14 @@ class Population:
             ValueError: a connection does not exist, or the kernel cannot freeze.
         """
         _expect_connections(self.network, connections, len(self))
-        if freeze and self.kernel != "dense":
-            raise ValueError(f"expected the dense kernel where removed weights are frozen, got {self.kernel}")
+        _expect_within(self.network, self._connections, connections)
+        frozen = freeze or any(stack.frozen is not None for stack in self._layers)
+        if frozen and (self.kernel != "dense" or kernel not in (None, "dense")):
+            raise ValueError(
+                f"expected the dense kernel where removed weights are frozen, got {self.kernel}, then {kernel}"
+            )
         kernel = kernel or self._choose(connections)
-        if freeze or (self.kernel == kernel == "dense"):
+        if frozen or self.kernel == kernel == "dense":
             self._cut_in_place(connections, freeze)
         else:
             self._move(kernel, connections)
@@ -245,9 +249,7 @@ class Population:
 
     def _use(self, kernel: KernelName, connections: Sequence[Connections], fill: Fill) -> None:
         """Begin to train with a new kernel."""
-        self.kernel = kernel
-        self._connections = list(connections)
-        self._kernel: Kernel = make_kernel(
+        made: Kernel = make_kernel(
             kernel,
             self.network,
             connections,
@@ -257,6 +259,8 @@ class Population:
             self._training.precision,
             self._device,
         )
+        # Only now, so that a kernel that is refused leaves everything as it was.
+        self.kernel, self._kernel, self._connections = kernel, made, list(connections)
         self._layers = [self._kernel.stacks[layer.parameter] for layer in self.network.layers]
         self._optimizer = make_optimizer(self._training, [stack.values for stack in self._kernel.stacks.values()])
         self._gradients: list[torch.Tensor] | None = None
@@ -289,7 +293,7 @@ class Population:
         self._use(kernel, connections, fill)
         for name, stack in self._kernel.stacks.items():
             for key, value in optimizer.state[before[name].values].items():
-                if value.shape == before[name].values.shape:
+                if isinstance(value, torch.Tensor) and value.shape == before[name].values.shape:
                     moved = torch.zeros_like(stack.values)
                     for number, indices in enumerate(wanted[name]):
                         stack.write(moved, number, indices, before[name].read(value, number, indices))
@@ -348,6 +352,19 @@ def _expect_connections(network: Network, connections: Sequence[Connections], po
         for layer, indices in zip(network.layers, own, strict=True):
             if indices is not None and len(indices) and not 0 <= indices[0] <= indices[-1] < layer.size:
                 raise ValueError(f"expected sorted indices below {layer.size} in layer {layer.name}")
+
+
+def _expect_within(network: Network, before: Sequence[Connections], after: Sequence[Connections]) -> None:
+    for had, keeps in zip(before, after, strict=True):
+        for layer, existing, kept in zip(network.layers, had, keeps, strict=True):
+            if existing is None:
+                continue
+            kept = np.arange(layer.size) if kept is None else kept
+            places = np.searchsorted(existing, kept)
+            if len(kept) and (places[-1] >= len(existing) or (existing[places] != kept).any()):
+                raise ValueError(
+                    f"expected connections within those that exist in layer {layer.name}: a cut can only remove weights"
+                )
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

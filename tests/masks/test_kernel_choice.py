@@ -50,7 +50,9 @@ def test_the_densest_mask_of_a_search_decides(blobs: DataSet) -> None:
         return masks.Problem(network, blobs, method).bench.training.kernel
 
     assert kernel(SPARSE) == "packed" and kernel(DENSER) == "dense"
-    assert kernel(masks.NSGA2(sparsity=(0.7, 0.99))) == "packed" and kernel(masks.NSGA2(sparsity=(0.3, 0.99))) == "dense"
+    assert (
+        kernel(masks.NSGA2(sparsity=(0.7, 0.99))) == "packed" and kernel(masks.NSGA2(sparsity=(0.3, 0.99))) == "dense"
+    )
     assert kernel(masks.Combined(sparsity=0.9)) == "packed" and kernel(masks.Combined(sparsity=0.7)) == "dense"
     assert kernel(masks.Dissipating(sparsity=0.9)) == "packed"
     assert kernel(masks.Dissipating(sparsity=0.9, rule="threshold")) == "dense"

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from evosparse.nets import Connections, InitialisationSpec, Network, Population, Seeds, TrainingSpec
+from evosparse.nets import (
+    Connections,
+    InitialisationSpec,
+    Network,
+    Population,
+    Seeds,
+    TrainingSpec,
+    inspect_module,
+    multilayer_perceptron,
+)
+from evosparse.nets.modules import Activation, perceptron
 from evosparse.nets.randomness import Purpose, generator
+
+COMBINATIONS = [("mlp", "dense"), ("mlp", "packed"), ("mlp", "csr"), ("module", "dense"), ("module", "packed")]
+EVERY_KERNEL = pytest.mark.parametrize(("kind", "kernel"), COMBINATIONS, ids=["-".join(both) for both in COMBINATIONS])
+"""Each kernel with what it trains, as the arguments ``kind`` (see `small`) and ``kernel`` of a test."""
+
+
+def small(kind: str, activation: Activation = "relu", hidden: Sequence[int] = (11, 7)) -> Network:
+    """Return a multilayer perceptron of 13 inputs and 3 classes: as such (``mlp``) or as a user's ``module``."""
+    if kind == "mlp":
+        return multilayer_perceptron((13,), 3, hidden, activation)
+    return inspect_module(partial(perceptron, (13, *hidden, 3), activation), (13,), 3, "perceptron")
 
 
 def examples(n: int, shape: Sequence[int], classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +52,29 @@ def random_connections(network: Network, density: float, seed: int) -> list[np.n
     counts = [max(1, round(density * layer.size)) for layer in network.layers]
     sizes = [layer.size for layer in network.layers]
     return [np.sort(rng.choice(size, count, replace=False)) for size, count in zip(sizes, counts, strict=True)]
+
+
+def expand(network: Network, index: int, indices: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    """Return a layer's values as an array of the layer's shape, zero where no connection exists."""
+    dense = np.zeros(network.layers[index].shape, values.dtype)
+    dense.reshape(-1)[slice(None) if indices is None else indices] = values
+    return dense
+
+
+def dense(population: Population, read: str, index: int) -> np.ndarray:
+    """Return what a population tells of a layer as a (population, *shape) array, zero where no connection exists.
+
+    Args:
+        read: the method that tells: weights, initial_weights or gradients.
+        index: of the layer.
+    """
+    tell = getattr(population, read)
+    return np.stack(
+        [
+            expand(population.network, index, population.connections(number)[index], tell(index, number))
+            for number in range(len(population))
+        ]
+    )
 
 
 def bool_masks(network: Network, connections: Connections) -> dict[str, np.ndarray]:
@@ -89,16 +137,7 @@ def reference_training(
     module.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
     masks = {name: torch.tensor(mask) for name, mask in bool_masks(network, connections).items()}
     parameters = dict(module.named_parameters())
-    if training.optimizer == "adam":
-        optimizer = torch.optim.Adam(parameters.values(), training.learning_rate, weight_decay=training.weight_decay)
-    else:
-        optimizer = torch.optim.SGD(
-            parameters.values(),
-            training.learning_rate,
-            training.momentum,
-            weight_decay=training.weight_decay,
-            nesterov=training.nesterov,
-        )
+    optimizer = make_reference_optimizer(training, list(parameters.values()))
     steps = math.ceil(len(x) / training.batch)
     scheduler = _scheduler(optimizer, training, steps, epochs)
     for epoch in range(epochs):
@@ -116,6 +155,110 @@ def reference_training(
                         if isinstance(value, torch.Tensor) and value.shape == mask.shape:
                             value *= mask
     return {name: value.detach().numpy() for name, value in module.state_dict().items()}
+
+
+def expect_equal_states(populations: Sequence[Population]) -> None:
+    """Compare all that each network came to under several kernels."""
+    for number in range(len(populations[0])):
+        first, *others = (population.state(number) for population in populations)
+        for other in others:
+            assert first.keys() == other.keys()
+            for name, value in first.items():
+                np.testing.assert_allclose(value, other[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def recorded_training(
+    population: Population, x: np.ndarray, y: np.ndarray, epochs: int
+) -> list[list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]]:
+    """Train, and tell of every step what each network's parameters were and what gradients the optimizer got for them.
+
+    Returns:
+        For each step, for each network: the values and the gradients, by name, of the parameters' shapes.
+    """
+    stacks, steps = population._kernel.stacks, []
+
+    def look(*_: object) -> None:
+        both = []
+        for number in range(len(population)):
+            values = {name: stack.expand(stack.values, number) for name, stack in stacks.items()}
+            gradients = {name: stack.expand(stack.values.grad, number) for name, stack in stacks.items()}
+            both.append(tuple({name: own.numpy().copy() for name, own in part.items()} for part in (values, gradients)))
+        steps.append(both)
+
+    hook = population._optimizer.register_step_pre_hook(look)
+    population.train(x, y, epochs)
+    hook.remove()
+    return steps
+
+
+def minibatches(seeds: Seeds, examples: int, batch: int, epochs: int) -> list[np.ndarray]:
+    """Return the examples of each training step of a network."""
+    orders = [generator(seeds.order, Purpose.ORDER, epoch).permutation(examples) for epoch in range(epochs)]
+    return [order[start : start + batch] for order in orders for start in range(0, examples, batch)]
+
+
+class Margin(NamedTuple):
+    """How far the inputs of ReLUs and their like, and of maximum pooling, stay from where their derivative jumps.
+
+    Where that is within an error of float32, the derivative may be another one.
+
+    Args:
+        absolute: the least distance; infinite where all is smooth.
+        relative: the least ratio of a distance to the largest input of the layer.
+    """
+
+    absolute: float
+    relative: float
+
+
+def reference_gradients(
+    network: Network, values: Mapping[str, np.ndarray], connections: Connections, x: np.ndarray, y: np.ndarray
+) -> tuple[dict[str, np.ndarray], Margin]:
+    """Return the gradients of a minibatch's mean cross-entropy by plain autograd in float64.
+
+    Returns:
+        The gradients by name, zero where no connection exists; and how reliable float32 is.
+    """
+    module = network.module().double().train()
+    module.load_state_dict({name: torch.tensor(value) for name, value in values.items()}, strict=False)
+    margins = [Margin(math.inf, math.inf)]
+
+    def measure(part: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        numbers = inputs[0].detach()
+        if isinstance(part, _MAXIMA):  # of any two positions of an example's channel, as one window might see them
+            distances = numbers.flatten(0, 1).flatten(1).sort(dim=1).values.diff(dim=1)
+        else:
+            distances = numbers.abs()
+        # Where it is exactly zero it is so in any precision: an input without connections, or a tie of two zeros.
+        distances = distances[distances > 0]
+        if len(distances):
+            margins.append(Margin(distances.min().item(), (distances.min() / numbers.abs().max()).item()))
+
+    for part in module.modules():
+        if isinstance(part, (*_KINKED, *_MAXIMA)):
+            part.register_forward_pre_hook(measure)
+    cross_entropy(module(torch.tensor(x).double()), torch.tensor(y)).backward()
+    masks = bool_masks(network, connections)
+    gradients = {name: value.grad.numpy() * masks.get(name, True) for name, value in module.named_parameters()}
+    return gradients, Margin(*(min(own) for own in zip(*margins, strict=True)))
+
+
+_KINKED = (nn.ReLU, nn.LeakyReLU, nn.SELU)
+_MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+
+
+def make_reference_optimizer(training: TrainingSpec, parameters: Sequence[torch.Tensor]) -> torch.optim.Optimizer:
+    """Return torch's optimizer in its plainest form, for parameters in float64."""
+    if training.optimizer == "adam":
+        return torch.optim.Adam(parameters, training.learning_rate, weight_decay=training.weight_decay, foreach=False)
+    return torch.optim.SGD(
+        parameters,
+        training.learning_rate,
+        training.momentum,
+        weight_decay=training.weight_decay,
+        nesterov=training.nesterov,
+        foreach=False,
+    )
 
 
 def _scheduler(

@@ -12,6 +12,7 @@ from nets_reference import random_connections
 from torch import nn
 
 from evosparse.nets import Layer, Network, NetworkSpec, build, inspect_module, multilayer_perceptron
+from evosparse.nets.geometry import Geometry
 from evosparse.nets.modules import Activation, activation_module
 
 
@@ -79,6 +80,32 @@ def test_networks_travel_between_processes() -> None:
         copy = pickle.loads(pickle.dumps(network))
         assert copy.layers == network.layers and type(copy) is type(network)
         copy.module()
+        expect_same_steps(copy, network)
+
+
+def test_a_perceptron_has_the_steps_of_the_module_that_it_builds() -> None:
+    for hidden in ((), (7,), (7, 6)):
+        for activation in ("relu", "gelu"):
+            network = multilayer_perceptron((3, 4), 5, hidden, activation)
+            expect_same_steps(inspect_module(network.build, (3, 4), 5, "perceptron"), network)
+            assert network.activations == 2 * (sum(hidden) + 5)
+
+
+def expect_same_steps(first: Network, second: Network) -> None:
+    """Compare two plans, number by number."""
+    assert first.plan and second.plan
+    for one, other in zip(first.plan, second.plan, strict=True):
+        assert type(one) is type(other)
+        for name, value in vars(one).items():
+            expected = getattr(other, name)
+            match value:
+                case nn.Module():
+                    assert type(value) is type(expected)
+                case Geometry():
+                    for field, held in vars(value).items():
+                        np.testing.assert_array_equal(held, getattr(expected, field))
+                case _:
+                    assert value == expected
 
 
 @pytest.mark.parametrize("name", get_args(Activation))

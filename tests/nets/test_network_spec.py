@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from evosparse.errors import PluginError, SpecError
 from evosparse.nets import InitialisationSpec, NetworkSpec, ScheduleSpec, TrainingSpec, build
 
-FACTORIES = '''
+FACTORIES = """
 import torch
 from torch import nn
 
@@ -51,7 +51,7 @@ class TwoOutputs(nn.Module):
         return self.last(x), x
 
 constant = 3
-'''
+"""
 
 
 @pytest.fixture
@@ -99,6 +99,10 @@ def test_bare_names_are_networks() -> None:
         (TrainingSpec, {"dropout": 1.0}, "less than 1"),
         (TrainingSpec, {"weight_decay": -1}, "greater than or equal to 0"),
         (TrainingSpec, {"schedule": "cosin"}, "'cosine'"),
+        (TrainingSpec, {"kernel": "sparse"}, "'auto', 'dense', 'packed' or 'csr'"),
+        (TrainingSpec, {"precision": "float16"}, "'float32' or 'bfloat16'"),
+        (TrainingSpec, {"precision": "bfloat16", "kernel": "packed"}, "of the dense kernel alone; got kernel packed"),
+        (TrainingSpec, {"precision": "bfloat16", "kernel": "csr"}, "of the dense kernel alone; got kernel csr"),
         (ScheduleSpec, {"name": "step", "every": 3}, "both of them"),
         (ScheduleSpec, {"name": "cosine", "factor": 0.5}, "only there"),
         (InitialisationSpec, {"weights": "he"}, "'he_normal'"),

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets_reference import examples, make, random_connections
+from nets_reference import COMBINATIONS, EVERY_KERNEL, bool_masks, dense, examples, make, random_connections, small
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from evosparse.errors import SpecError
 from evosparse.nets import (
     InitialisationSpec,
-    Network,
     NetworkSpec,
     Seeds,
     TrainingSpec,
@@ -25,12 +23,7 @@ from evosparse.nets import (
     inspect_module,
     multilayer_perceptron,
 )
-from evosparse.nets.modules import perceptron
 from evosparse.nets.randomness import Purpose, generator
-
-NETWORK = multilayer_perceptron((13,), 3, (11, 7))
-GENERAL = inspect_module(partial(perceptron, (13, 11, 7, 3), "relu"), (13,), 3, "perceptron")
-NETWORKS = pytest.mark.parametrize("network", [NETWORK, GENERAL], ids=["mlp", "module"])
 
 
 class Normalised(nn.Sequential):
@@ -40,18 +33,21 @@ class Normalised(nn.Sequential):
         super().__init__(nn.Linear(13, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     parts=st.lists(st.integers(0, 2), min_size=1, max_size=3),
     schedule=st.sampled_from(["constant", "cosine", {"name": "step", "every": 2, "factor": 0.5}]),
-    general=st.booleans(),
+    combination=st.sampled_from(COMBINATIONS),
 )
-def test_training_in_parts_equals_training_at_once(parts: list[int], schedule: object, general: bool) -> None:
-    network = GENERAL if general else NETWORK
+def test_training_in_parts_equals_training_at_once(
+    parts: list[int], schedule: object, combination: tuple[str, str]
+) -> None:
+    kind, kernel = combination
+    network = small(kind)
     x, y = examples(45, (13,), 3)
     spec = TrainingSpec(batch=16, schedule=schedule, dropout=0.2)
     connections = [random_connections(network, 0.5, i) for i in range(2)]
-    at_once, in_parts = (make(network, connections, training=spec, epochs=7) for _ in range(2))
+    at_once, in_parts = (make(network, connections, training=spec, epochs=7, kernel=kernel) for _ in range(2))
     at_once.train(x, y, sum(parts))
     for part in parts:
         in_parts.train(x, y, part)
@@ -64,29 +60,31 @@ def test_training_in_parts_equals_training_at_once(parts: list[int], schedule: o
 
 def test_more_epochs_than_the_schedule_has_are_refused() -> None:
     x, y = examples(20, (13,), 3)
-    population = make(NETWORK, [[None] * 3], epochs=2)
+    population = make(small("mlp"), [[None] * 3], epochs=2)
     population.train(x, y, 1)
     with pytest.raises(ValueError, match="at most 1 more epochs of the 2"):
         population.train(x, y, 2)
 
 
-@NETWORKS
-@pytest.mark.parametrize("kind", ["signed", "absolute"])
-def test_gradients_are_those_of_the_steps_of_the_last_epoch(network: Network, kind: str) -> None:
+@EVERY_KERNEL
+@pytest.mark.parametrize("sums", ["signed", "absolute"])
+def test_gradients_are_those_of_the_steps_of_the_last_epoch(sums: str, kind: str, kernel: str) -> None:
+    network = small(kind)
     x, y = examples(40, (13,), 3)
     connections = [random_connections(network, 0.5, 0), [None] * 3]
     spec = TrainingSpec(optimizer="sgd", learning_rate=0.1, weight_decay=0.1, batch=16)
     seeds = [Seeds(0, 0, 0), Seeds(1, 1, 1)]
-    population = make(network, connections, seeds, spec)
+    population = make(network, connections, seeds, spec, kernel=kernel)
     population.train(x, y, 1)
     modules = []
     for number in range(2):
         module = network.module()
         module.load_state_dict({name: torch.from_numpy(value) for name, value in population.state(number).items()})
         modules.append(module)
-    population.train(x, y, 1, gradients=kind)
+    population.train(x, y, 1, gradients=sums)
     for number, module in enumerate(modules):
-        mask = population.weights(0)[number] != 0
+        masks = bool_masks(network, connections[number])
+        mask = masks["hidden1.weight"]
         expected = np.zeros(mask.shape)
         optimizer = torch.optim.SGD(module.parameters(), 0.1, weight_decay=0.1)
         order = generator(seeds[number].order, Purpose.ORDER, 1).permutation(len(x))
@@ -95,22 +93,24 @@ def test_gradients_are_those_of_the_steps_of_the_last_epoch(network: Network, ki
             optimizer.zero_grad()
             cross_entropy(module(torch.from_numpy(x[rows])), torch.from_numpy(y[rows])).backward()
             gradient = module.get_parameter("hidden1.weight").grad.numpy() * mask
-            expected += np.abs(gradient) if kind == "absolute" else gradient
+            expected += np.abs(gradient) if sums == "absolute" else gradient
             optimizer.step()
-            for name, layer in zip(("hidden1", "hidden2", "output"), range(3), strict=True):
-                weight = module.get_parameter(f"{name}.weight").detach()
-                weight *= torch.from_numpy(population.weights(layer)[number] != 0)
-        np.testing.assert_allclose(population.gradients(0)[number], expected, rtol=1e-3, atol=1e-5)
+            for name, own in masks.items():
+                weight = module.get_parameter(name).detach()
+                weight *= torch.from_numpy(own)
+        assert population.gradients(0, number).shape == (mask.sum(),)
+        np.testing.assert_allclose(dense(population, "gradients", 0)[number], expected, rtol=1e-3, atol=1e-5)
     population.train(x, y, 1)
     with pytest.raises(ValueError, match="no gradients were accumulated"):
-        population.gradients(0)
+        population.gradients(0, 0)
 
 
-@NETWORKS
-@pytest.mark.parametrize("n", [1, 512, 513, 1100])
-def test_all_examples_are_evaluated_the_remainder_too(network: Network, n: int) -> None:
+@EVERY_KERNEL
+@pytest.mark.parametrize("n", [1, 128, 129, 512, 513, 1100])
+def test_all_examples_are_evaluated_the_remainder_too(n: int, kind: str, kernel: str) -> None:
+    network = small(kind)
     x, y = examples(n, (13,), 3)
-    population = make(network, [random_connections(network, 0.5, i) for i in range(2)])
+    population = make(network, [random_connections(network, 0.5, i) for i in range(2)], kernel=kernel)
     population.train(x[:64], y[:64], 3)
     evaluation, logits = population.evaluate(x, y), population.logits(x)
     assert logits.shape == (2, n, 3) and evaluation.accuracy.dtype == evaluation.loss.dtype == np.float64
@@ -126,13 +126,14 @@ def test_all_examples_are_evaluated_the_remainder_too(network: Network, n: int) 
     np.testing.assert_array_equal(population.loss(x, y), evaluation.loss)
 
 
-@NETWORKS
-def test_a_diverged_network_is_nan_and_leaves_the_others_alone(network: Network) -> None:
+@EVERY_KERNEL
+def test_a_diverged_network_is_nan_and_leaves_the_others_alone(kind: str, kernel: str) -> None:
+    network = small(kind)
     x, y = examples(40, (13,), 3)
     connections = [random_connections(network, 0.5, i) for i in range(3)]
-    healthy, sick = (make(network, connections) for _ in range(2))
-    with torch.no_grad():
-        sick._layers[0].values[1] *= torch.inf
+    healthy, sick = (make(network, connections, kernel=kernel) for _ in range(2))
+    stack = sick._layers[0]
+    stack.write(stack.values, 1, connections[1][0], stack.read(stack.values, 1) * np.float32(np.inf))
     for population in (healthy, sick):
         population.train(x, y, 2)
     evaluation = sick.evaluate(x, y)
@@ -143,33 +144,33 @@ def test_a_diverged_network_is_nan_and_leaves_the_others_alone(network: Network)
             np.testing.assert_array_equal(first, second)
 
 
-def test_dropout_of_perceptrons_is_that_of_the_noise_seed_and_the_step() -> None:
+@EVERY_KERNEL
+def test_dropout_is_that_of_the_noise_seed_and_the_step(kind: str, kernel: str) -> None:
     # One hidden layer and one step: the gradient of the output weights shows which activations were dropped.
-    network = multilayer_perceptron((13,), 3, (40,))
+    network = small(kind, hidden=(40,))
     x, y = examples(30, (13,), 3)
     seeds = [Seeds(1, 1, 1), Seeds(1, 1, 2), Seeds(1, 1, 1)]
     spec = TrainingSpec(optimizer="sgd", batch=30, dropout=0.5)
-    population = make(network, [[None] * 2] * 3, seeds, spec)
+    population = make(network, [[None] * 2] * 3, seeds, spec, kernel=kernel)
     population.train(x, y, 1, gradients="signed")
-    gradients = population.gradients(1)
+    gradients = dense(population, "gradients", 1)
     np.testing.assert_array_equal(gradients[0], gradients[2])
     assert (gradients[0] != gradients[1]).any()
-    without = make(network, [[None] * 2], seeds[:1], spec, dropout=0.0)
+    without = make(network, [[None] * 2], seeds[:1], spec, dropout=0.0, kernel=kernel)
     without.train(x, y, 1, gradients="signed")
-    assert (without.gradients(1)[0] != gradients[0]).any()
+    assert (dense(without, "gradients", 1)[0] != gradients[0]).any()
 
 
-@pytest.mark.parametrize("general", [False, True], ids=["mlp", "module"])
-def test_dropout_drops_its_share_of_units_and_scales_the_others_up(general: bool) -> None:
+@EVERY_KERNEL
+def test_dropout_drops_its_share_of_units_and_scales_the_others_up(kind: str, kernel: str) -> None:
     # With one example, the gradient of the output weights is error x activation, so it shows which units were dropped.
-    network = multilayer_perceptron((13,), 3, (40,))
-    if general:
-        network = inspect_module(partial(perceptron, (13, 40, 3), "relu"), (13,), 3, "perceptron")
+    network = small(kind, hidden=(40,))
     x, y = examples(1, (13,), 3)
-    population = make(network, [[None] * 2] * 300, [Seeds(1, 1, noise) for noise in range(300)], dropout=0.25)
+    seeds = [Seeds(1, 1, noise) for noise in range(300)]
+    population = make(network, [[None] * 2] * 300, seeds, dropout=0.25, kernel=kernel)
     population.train(x, y, 1, gradients="signed")
-    gradients = population.gradients(1)
-    first, output = (population.initial_weights(layer)[0] for layer in range(2))
+    gradients = dense(population, "gradients", 1)
+    first, output = (dense(population, "initial_weights", layer)[0] for layer in range(2))
     hidden = np.maximum(first @ x[0], 0)
     alive = hidden > 0
     kept = gradients.any(axis=1) & alive
@@ -181,22 +182,37 @@ def test_dropout_drops_its_share_of_units_and_scales_the_others_up(general: bool
         np.testing.assert_allclose(gradient, np.outer(error, scaled), rtol=1e-3, atol=1e-5)
 
 
-def test_dropout_layers_of_a_module_follow_the_training_or_keep_their_own() -> None:
+@pytest.mark.parametrize("kernel", ["dense", "packed"])
+def test_dropout_layers_of_a_module_follow_the_training_or_keep_their_own(kernel: str) -> None:
     own = inspect_module(lambda: nn.Sequential(nn.Linear(13, 9), nn.Dropout(0.5), nn.Linear(9, 3)), (13,), 3, "own")
     x, y = examples(16, (13,), 3)
     trained = {}
     for dropout in (0.0, 0.5, 0.1):
-        population = make(own, [[None] * 2], training=TrainingSpec(batch=16, dropout=dropout))
+        population = make(own, [[None] * 2], training=TrainingSpec(batch=16, dropout=dropout), kernel=kernel)
         population.train(x, y, 1)
-        trained[dropout] = population.weights(0)
+        trained[dropout] = population.weights(0, 0)
     np.testing.assert_array_equal(trained[0.0], trained[0.5])
     assert (trained[0.1] != trained[0.5]).any()
 
 
-def test_dropout_is_refused_where_a_module_has_no_place_for_it() -> None:
+@pytest.mark.parametrize("kernel", ["dense", "packed"])
+def test_dropout_is_refused_where_a_module_has_no_place_for_it(kernel: str) -> None:
     network = inspect_module(lambda: nn.Sequential(nn.Linear(13, 3)), (13,), 3, "bare")
     with pytest.raises(SpecError, match=r"training.dropout.*put nn.Dropout\(\) into the module"):
-        make(network, [[None]], dropout=0.5)
+        make(network, [[None]], dropout=0.5, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", ["dense", "packed", "csr"])
+def test_dropout_of_a_perceptron_without_hidden_layers_drops_nothing(kernel: str) -> None:
+    network = multilayer_perceptron((13,), 3, ())
+    x, y = examples(20, (13,), 3)
+    states = []
+    for dropout in (0.0, 0.3):
+        population = make(network, [[None]], dropout=dropout, kernel=kernel)
+        population.train(x, y, 1)
+        states.append(population.state(0))
+    for first, second in zip(*(state.values() for state in states), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_running_means_belong_to_each_network() -> None:
@@ -231,14 +247,16 @@ def test_parameters_that_a_module_does_not_train_stay() -> None:
     assert set(population.state(0)) == set(expected)
 
 
-def test_training_reads_nothing_and_moves_nothing_global() -> None:
+@EVERY_KERNEL
+def test_training_reads_nothing_and_moves_nothing_global(kind: str, kernel: str) -> None:
     x, y = examples(40, (13,), 3)
     states = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         np.random.seed(seed)
         before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()[1])
-        population = make(GENERAL, [[None] * 3], dropout=0.3, initialisation=InitialisationSpec(weights="module"))
+        initialisation = InitialisationSpec(weights="module")
+        population = make(small(kind), [[None] * 3], dropout=0.3, initialisation=initialisation, kernel=kernel)
         population.train(x, y, 1)
         assert torch.equal(before[0], torch.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
         states.append(population.state(0))
@@ -246,19 +264,23 @@ def test_training_reads_nothing_and_moves_nothing_global() -> None:
         np.testing.assert_array_equal(first, second)
 
 
-def test_read_only_data_stays_and_results_are_copies() -> None:
+@EVERY_KERNEL
+def test_read_only_data_stays_and_results_are_copies(kind: str, kernel: str) -> None:
     x, y = examples(40, (13,), 3)
     x.flags.writeable = y.flags.writeable = False
-    population = make(NETWORK, [[None] * 3])
-    population.train(x, y, 1)
-    first = population.weights(0)
-    kept = first.copy()
-    population.train(x, y, 1)
-    np.testing.assert_array_equal(first, kept)
-    first[:] = 0
-    assert population.weights(0).any()
+    population = make(small(kind), [[None] * 3], kernel=kernel)
+    population.train(x, y, 1, gradients="signed")
+    told = [population.weights(0, 0), population.gradients(0, 0), *population.state(0).values()]
+    kept = [own.copy() for own in told]
+    population.train(x, y, 1, gradients="signed")
+    for first, second in zip(told, kept, strict=True):
+        np.testing.assert_array_equal(first, second)
+        first[...] = 0
+    assert population.weights(0, 0).all() and population.gradients(0, 0).any()
+    assert population.state(0)["hidden1.bias"].any()
 
 
+@EVERY_KERNEL
 @pytest.mark.parametrize(
     ("connections", "seeds"),
     [
@@ -268,9 +290,9 @@ def test_read_only_data_stays_and_results_are_copies() -> None:
         ([[np.array([143]), None, None]], [Seeds(0, 0, 0)]),
     ],
 )
-def test_connections_that_do_not_fit_are_refused(connections: list, seeds: list[Seeds]) -> None:
+def test_connections_that_do_not_fit_are_refused(connections: list, seeds: list[Seeds], kind: str, kernel: str) -> None:
     with pytest.raises(ValueError, match="expected"):
-        make(NETWORK, connections, seeds)
+        make(small(kind), connections, seeds, kernel=kernel)
 
 
 def test_all_is_computed_with_one_thread_and_without_denormals_and_the_caller_keeps_his_own() -> None:
@@ -297,10 +319,11 @@ def test_all_is_computed_with_one_thread_and_without_denormals_and_the_caller_ke
         torch.set_num_threads(threads)
 
 
-def test_lenet5_learns() -> None:
+@pytest.mark.parametrize("kernel", ["dense", "packed"])
+def test_lenet5_learns(kernel: str) -> None:
     x, y = examples(60, (16, 16), 3)
     network = build(NetworkSpec(name="lenet5"), (16, 16), 3)
     spec = TrainingSpec(batch=10, learning_rate=3e-3, dropout=0.2)
-    population = make(network, [random_connections(network, 0.3, 0)], training=spec)
+    population = make(network, [random_connections(network, 0.3, 0)], training=spec, kernel=kernel)
     population.train(x, y, 8)
     assert population.accuracy(x, y)[0] > 0.8
