@@ -22,7 +22,7 @@ from evosparse.errors import BadInput, StoreError, nearest
 _MAGIC, _VERSION = b"EVMK", 1
 _HEADER = struct.Struct("<4sBBI")  # magic, format version, whether the body is compressed, CRC-32 of flag and body
 _LAYER = struct.Struct("<HBBQQ")  # bytes of the name, dimensions, coding, connections, bytes of the payload
-_BLOCK = 2**16  # bytes of bits that are expanded at a time
+_BLOCK = 2**13  # bytes of bits that are expanded at a time
 _BITS = 0  # coding of a layer as packed bits; the other codings are the bytes per gap: 1, 2 or 4
 
 
@@ -98,6 +98,8 @@ class MaskLayer(_ByContent):
         held.setflags(write=False)
         for attribute, value in (("name", name), ("shape", shape), ("count", len(indices)), ("_held", held)):
             object.__setattr__(self, attribute, value)
+        if held.dtype == np.uint8:  # now, while the positions are at hand
+            object.__setattr__(self, "key", _key(self, indices.astype(dtype, copy=False)))
 
     def __setattr__(self, attribute: str, value: object) -> None:
         raise AttributeError(f"a mask's layer is immutable: make a new one instead of setting {attribute!r}")
@@ -146,10 +148,7 @@ class MaskLayer(_ByContent):
     @cached_property
     def key(self) -> str:
         """Hexadecimal hash of name, shape and positions, the same in every process and on every machine."""
-        little_endian = self.indices.astype(self.indices.dtype.newbyteorder("<"), copy=False)
-        digest = blake2b(repr((self.name, self.shape)).encode(), digest_size=16)
-        digest.update(little_endian)
-        return digest.hexdigest()
+        return _key(self, self.indices)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -288,6 +287,12 @@ def index_dtype(size: int) -> type[np.signedinteger]:
     return np.int32 if size < 2**31 else np.int64
 
 
+def _key(layer: MaskLayer, indices: NDArray[np.signedinteger]) -> str:
+    digest = blake2b(repr((layer.name, layer.shape)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(indices, indices.dtype.newbyteorder("<")))
+    return digest.hexdigest()
+
+
 def _bits(indices: NDArray[np.signedinteger], size: int) -> NDArray[np.uint8]:
     """Return positions as bits, the first weight in the highest bit of the first byte."""
     bits = []
@@ -302,10 +307,12 @@ def _bits(indices: NDArray[np.signedinteger], size: int) -> NDArray[np.uint8]:
 def _positions_of(bits: NDArray[np.uint8], size: int, count: int) -> NDArray[np.signedinteger]:
     """Return the positions of bits, in memory of their own size: a block of bits is expanded at a time."""
     indices = np.empty(count, index_dtype(size))
+    within = np.arange(8 * _BLOCK, dtype=indices.dtype)
     done = 0
     for start in range(0, len(bits), _BLOCK):
-        found = np.flatnonzero(np.unpackbits(bits[start : start + _BLOCK]).view(bool))
-        indices[done : done + len(found)] = found + 8 * start
+        exists = np.unpackbits(bits[start : start + _BLOCK]).view(bool)
+        found = np.compress(exists, within[: len(exists)])
+        indices[done : done + len(found)] = found + indices.dtype.type(8 * start)
         done += len(found)
     return indices
 
@@ -318,8 +325,9 @@ def _encode(layer: MaskLayer) -> tuple[int, bytes]:
     width = 1 if mean_gap < 2**8 else 2 if mean_gap < 2**16 else 4
     if 8 * layer.count * width < layer.size:
         largest = 2 ** (8 * width) - 1
-        gaps = layer.indices.astype(np.int64)  # by hand: numpy.diff takes twice as long
-        gaps[1:] -= layer.indices[:-1] + 1
+        indices = layer.indices
+        gaps = indices.astype(np.int64)  # by hand: numpy.diff takes twice as long
+        gaps[1:] -= indices[:-1] + 1
         repeats = gaps // largest
         digits = np.full(layer.count + int(repeats.sum()), largest, dtype=f"<u{width}")
         digits[np.cumsum(repeats + 1) - 1] = gaps - repeats * largest
