@@ -1,9 +1,10 @@
 """Training steps of populations of masks: time and memory of each kernel, beside what people do without one.
 
 Baselines in the same run: a loop over networks with `torch.nn.utils.prune`, one Ray task for each mask, and
-`torch.func.vmap`. The optimizer is Adam as torch makes it (fused for vmap, as in evosparse). Each way has a process of
-its own, with one thread; they take turns, repetition by repetition, so that whatever else the machine does falls on all
-alike. ``milliseconds`` is the median time of a step of all masks; ``peak_mib`` the largest resident size of the way's
+`torch.func.vmap`. The optimizer is Adam as torch makes it; `prune_fused` is the loop with torch's fused Adam, which vmap
+and evosparse have too. Each way has a process of its own, with one thread; they take turns, repetition by repetition, so
+that whatever else the machine does falls on all alike. A Ray task builds its network, as tasks do; with so few steps
+that and Ray's own cost are a good part of it. ``milliseconds`` is the median time of a step of all masks; ``peak_mib`` the largest resident size of the way's
 process (for Ray, of a worker); ``share_of_peak`` what the packed kernel's operations on existing weights are of one
 core's float32 matrix product.
 
@@ -27,6 +28,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -119,10 +121,10 @@ def as_mask(shape: Sequence[int], indices: np.ndarray) -> torch.Tensor:
     return mask
 
 
-def loop(setting: Setting, sparsity: float) -> Callable[[], object]:
+def loop(setting: Setting, sparsity: float, fused: bool | None = None) -> Callable[[], object]:
     """Return the loop over networks: every network does a step before any does the next, as a population does."""
     modules = [pruned(setting, own, seed) for seed, own in enumerate(connections(setting, sparsity))]
-    optimizers = [torch.optim.Adam(module.parameters(), RATE) for module in modules]
+    optimizers = [torch.optim.Adam(module.parameters(), RATE, fused=fused) for module in modules]
     x, y = (torch.from_numpy(array) for array in examples(setting))
 
     def repetition() -> None:
@@ -198,6 +200,7 @@ WAYS: dict[str, Callable[[Setting, float], Callable[[], object]]] = {
     "dense": lambda setting, sparsity: with_kernel("dense", setting, sparsity),
     "csr": lambda setting, sparsity: with_kernel("csr", setting, sparsity),
     "prune": loop,
+    "prune_fused": partial(loop, fused=True),
     "vmap": vmapped,
     "ray": ray_tasks,
 }
@@ -249,7 +252,7 @@ def compare(name: str, sparsity: float, ways: Sequence[str], repeats: int) -> Ma
         }
     for process in processes:
         process.join()
-    for baseline in ("prune", "vmap"):
+    for baseline in ("prune", "prune_fused", "vmap"):
         for way in found if baseline in found else ():
             ratio = found[baseline]["milliseconds"] / found[way]["milliseconds"]
             found[way][f"times_faster_than_{baseline}"] = round(ratio, 2)
@@ -302,7 +305,7 @@ def plot(report: Path, picture: Path) -> None:
     found = json.loads(report.read_text())["results"]
     names = list(dict.fromkeys(result["architecture"] for result in found))
     figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.6), layout="constrained", squeeze=False)
-    styles = dict(zip(WAYS, ("ko-", "ks--", "k^:", "kx-", "k+--", "kd:"), strict=True))
+    styles = dict(zip(WAYS, ("ko-", "ks--", "k^:", "kx-", "kv-.", "k+--", "kd:"), strict=True))
     for panel, name in zip(panels[0], names, strict=True):
         own = [result for result in found if result["architecture"] == name]
         for way, style in styles.items():
