@@ -31,8 +31,6 @@ from evosparse.engine.spec import CampaignSpec, parse, read
 from evosparse.engine.store import Store
 from evosparse.errors import BadInput, CampaignFailed, StoreError
 
-_EXPORT_SUFFIX = ".safetensors"
-
 app = typer.Typer(
     name="evosparse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Evolutionary search for small, sparse and unusual neural networks.",
@@ -166,7 +164,7 @@ def show(folder: Run, uid: Uid = "best", as_json: AsJson = False) -> None:
 def lineage(folder: Run, uid: Uid = "best", as_json: AsJson = False) -> None:
     """Show a candidate and its ancestors.
 
-    Parents come before grandparents.
+    Parents come before grandparents, in each population if there are several.
 
     Example: evosparse lineage runs/masks-genetic-digits best
     """
@@ -174,8 +172,9 @@ def lineage(folder: Run, uid: Uid = "best", as_json: AsJson = False) -> None:
         known = _kind_of(store)
         candidate = _find(store, uid, known)
         family = [candidate, *store.lineage(candidate.uid, known.genomes.from_bytes)]
-    rows = [tables.candidate_row(member) for member in family]
-    hidden = () if as_json else ("population", "message", "seconds", "attempts", "key")
+    rows = [tables.candidate_row(member) for member in tables.by_population(family)]
+    one = len({member.population for member in family}) == 1
+    hidden = () if as_json else ("message", "seconds", "attempts", "key", *(["population"] if one else []))
     _show_rows([{name: value for name, value in row.items() if name not in hidden} for row in rows], as_json)
 
 
@@ -213,7 +212,7 @@ def export(
     folder: Run,
     uid: Uid = "best",
     file: Annotated[
-        Path | None, typer.Option("-o", "--out", help=f"The file to write; default RUN/UID{_EXPORT_SUFFIX}.")
+        Path | None, typer.Option("-o", "--out", help="The file to write; by default UID in the run directory.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -226,8 +225,8 @@ def export(
     with Store.open(folder) as store:
         known = _kind_of(store)
         candidate = _find(store, uid, known)
-        target = file if file is not None else folder / f"{candidate.uid}{_EXPORT_SUFFIX}"
-        _require_place(target)
+        target = file if file is not None else folder / f"{candidate.uid}{known.suffixes[0]}"
+        _require_place(target, known.suffixes)
         spec, problem = _rebuilt(store, known)
         metadata = {
             "evosparse": version("evosparse"),
@@ -357,12 +356,13 @@ def _find(store: Store, uid: str, known: Kind) -> Candidate:
     return members[0]
 
 
-def _require_place(target: Path) -> None:
+def _require_place(target: Path, suffixes: Sequence[str]) -> None:
     """Refuse a place that cannot be written to, before the work is done; an earlier export there is replaced."""
     folder = target.parent
-    if target.suffix != _EXPORT_SUFFIX or target.is_dir():
+    if target.suffix not in suffixes or target.is_dir():
         got = "a folder" if target.is_dir() else repr(target.name)
-        raise StoreError(f"{target}: expected the name of a file that ends in {_EXPORT_SUFFIX}, got {got}: name one")
+        valid = " or ".join(suffixes)
+        raise StoreError(f"{target}: expected the name of a file that ends in {valid}, got {got}: name one")
     if not folder.is_dir():
         raise StoreError(f"{target}: expected an existing folder to write to, {folder} is none: make it first")
     for path in (folder, target):

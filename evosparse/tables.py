@@ -92,6 +92,12 @@ def candidate_row(candidate: Candidate) -> dict[str, object]:
     }
 
 
+def by_population(family: Sequence[Candidate]) -> list[Candidate]:
+    """Return candidates population by population, in the order in which these appear; each keeps its own order."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(member.population for member in family))}
+    return sorted(family, key=lambda member: places[member.population])
+
+
 def arm_row(arm: Arm) -> dict[str, object]:
     """Return an arm of the examination as JSON values by name."""
     measures = {

@@ -269,6 +269,7 @@ PLACES = [
     Case("an export to nowhere", ("export", "run", "-o", "no/x.safetensors"), ("no is none", "make it first")),
     Case("an export to a folder", ("export", "run", "-o", "run"), ("got a folder", ".safetensors")),
     Case("an export over the database", ("export", "run", "-o", "run/campaign.sqlite"), ("ends in .safetensors",)),
+    Case("an export in another form", ("export", "run", "-o", "best.onnx"), ("ends in .safetensors", "'best.onnx'")),
     Case("an export to a read-only run", ("export", "run"), ("run is read-only", "use -o"),
          lambda: Path("run").chmod(0o555)),
 ]  # fmt: skip

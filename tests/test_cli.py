@@ -9,19 +9,25 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
 from console import Evosparse
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from evosparse import cli
+from evosparse import cli, tables
 from evosparse.data import DataSpec, load
 from evosparse.engine.campaign import Campaign
+from evosparse.engine.candidate import Candidate
+from evosparse.engine.spec import read
 from evosparse.engine.store import Store
 from evosparse.masks import Mask
+from evosparse.masks.kind import MaskKind
 from evosparse.nets import NetworkSpec, build
 
 COMMANDS = ("run", "resume", "list", "hof", "show", "lineage", "verify", "export", "digest", "check-fitness")
@@ -92,6 +98,7 @@ def test_run_prints_the_winner_beside_its_baselines(made: Path, tmp_path: Path, 
     for word in ("winner", "random", "dense", "dropout", "test_accuracy", "reconstruction", str(tmp_path / "again")):
         assert word in said.out
     assert "generation 0: 4 candidates" in said.err
+    assert "at most" not in said.err and "done after 1 generations (search complete)" in said.err
 
 
 def test_run_as_json_is_json_and_nothing_else(made: Path, tmp_path: Path, evosparse: Evosparse) -> None:
@@ -188,6 +195,32 @@ def test_lineage_leads_to_the_first_generation(made: Path, evosparse: Evosparse)
     assert all(uid in evosparse("lineage", made / "bred", child.uid).out for uid in rows)
 
 
+def test_lineage_shows_several_populations_one_after_the_other(own: Path, evosparse: Evosparse) -> None:
+    with Store.open(own / "bred") as store:
+        child = next(candidate for candidate in store.candidates(1) if candidate.parents)
+    alone = evosparse("lineage", own / "bred", child.uid)
+    assert "population" not in alone.out
+    with closing(sqlite3.connect(own / "bred" / "campaign.sqlite")) as connection, connection:
+        connection.execute("UPDATE candidate SET population = 'prey' WHERE generation = 0")
+    rows = json.loads(evosparse("lineage", own / "bred", child.uid, "--json").out)
+    assert [row["population"] for row in rows] == ["population"] + ["prey"] * (len(rows) - 1) and len(rows) > 1
+    said = evosparse("lineage", own / "bred", child.uid)
+    assert "population" in said.out and "prey" in said.out
+
+
+populations = st.lists(st.sampled_from(["predators", "prey", "weeds"]), max_size=12)
+
+
+@given(populations)
+def test_a_family_is_grouped_by_population_and_keeps_its_order_within(names: list[str]) -> None:
+    family = [Candidate(None, population=name, uid=str(place)) for place, name in enumerate(names)]
+    rows = tables.by_population(family)
+    assert [name for name, _ in groupby(member.population for member in rows)] == list(dict.fromkeys(names))
+    for name in set(names):
+        group, before = ([one.uid for one in members if one.population == name] for members in (rows, family))
+        assert group == before
+
+
 def test_verify_finds_equal_results(made: Path, evosparse: Evosparse) -> None:
     said = evosparse("verify", made / "small", "--json")
     assert said.code == 0 and [row["same"] for row in json.loads(said.out)] == [True] * 4
@@ -241,6 +274,31 @@ def test_export_goes_beside_the_database_by_default(own: Path, evosparse: Evospa
         assert found["file"] == str(own / "small" / "0.2.safetensors") and Path(found["file"]).exists()
     assert found["tensors"]["output.mask"] == [10, 16]
     assert evosparse("digest", own / "small").out == before
+
+
+def test_export_knows_the_files_of_a_kind(own: Path, evosparse: Evosparse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MaskKind, "suffixes", (".tensors", ".safetensors"))
+    assert evosparse("export", own / "small", "0.1").code == 0
+    assert evosparse("export", own / "small", "0.1", "-o", own / "other.safetensors").code == 0
+    assert (own / "small" / "0.1.tensors").exists() and (own / "other.safetensors").exists()
+    said = evosparse("export", own / "small", "0.1", "-o", own / "other.csv")
+    assert said.code == 2 and "ends in .tensors or .safetensors, got 'other.csv'" in said.err
+    assert not (own / "other.csv").exists()
+
+
+METHODS = [
+    "{method: kstarts, k: 2}", "{method: kstarts, k: 2, scope: global}", "{method: dissipating}",
+    "{method: combined, k: 2}", "{method: combined, k: 2, order: dissipating_first}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("search", METHODS)
+def test_a_method_that_ends_by_itself_knows_when(search: str, made: Path, tmp_path: Path) -> None:
+    overrides = [f"search={search}", "stop.generations=10", "examination.members=0", "examination.baselines=[]"]
+    with Campaign.from_spec(read(made / "small.yaml", overrides), tmp_path / "run") as campaign:
+        campaign.run()
+        assert campaign.store.reason == "search complete"
+        assert campaign.generation == campaign.problem.search.generations
 
 
 def test_digest_is_a_sha_256(made: Path, evosparse: Evosparse) -> None:

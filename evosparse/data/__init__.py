@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evosparse.data.prepare import load
-from evosparse.data.sets import DataSet, Examples, SearchData, Test, Train, Validation, describe
+from evosparse.data.sets import DataSet, Examples, SearchData, Test, Train, Validation, describe, merged
 from evosparse.data.spec import DataSpec
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "Validation",
     "describe",
     "load",
+    "merged",
 ]

@@ -1,9 +1,10 @@
-"""From what a source holds to train, validation and test: classes, one-hot codes, splits, scaling.
+"""From what a source holds to train, validation and test: classes, one-hot codes, splits, sizes of images, scaling.
 
-Numbers are converted once, block by block, so that no float64 copy of a whole data set is ever made."""
+Numbers are converted block by block, so that no float64 copy of a whole data set is ever made."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,21 +42,23 @@ def load(spec: DataSpec, base: Path | None = None) -> DataSet:
 
 
 def prepare(raw: RawData, spec: DataSpec) -> DataSet:
-    """Encode, split and scale what a source holds.
+    """Encode, split, resize and scale what a source holds.
 
     Images become (n, channels, height, width); nominal columns become one column per code that appears, a missing one
     all zeros. Where there is no official test part it is split off first, then ``limit`` applies, then the validation
-    part is split off; all stratified. Scaling and the means that replace missing numbers come from the training
-    examples alone; a feature that is constant there becomes 0.
+    part is split off; all stratified. Of what ``limit`` left out, as many examples as the validation part has, or all
+    if they are fewer, become the spare part. Scaling and the means that replace missing numbers come from the training
+    examples alone, with images in their new size; a feature that is constant there becomes 0.
 
     Raises:
-        DataError: values, labels or classes do not allow it.
+        DataError: values, labels or classes do not allow it, or ``resize`` is given for a table.
     """
     values, class_names = _classes(raw)
     for part in (raw.train, raw.test):
         if part is not None:
             _refuse_bad_values(part, raw, spec.missing)
     x, x_test = _encode(raw)
+    shape = _input_shape(x, spec.resize, raw)
     y = _class_indices(raw.train, values)
 
     rows = np.arange(len(y))
@@ -65,18 +68,25 @@ def prepare(raw: RawData, spec: DataSpec) -> DataSet:
     else:
         y_test = _class_indices(raw.test, values)
         test_rows = np.arange(len(y_test))
+    left_out = rows[:0]
     if spec.limit is not None and spec.limit < len(rows):
-        rows = resample(rows, replace=False, n_samples=spec.limit, stratify=y[rows], random_state=spec.split_seed)
+        drawn = _draw(rows, y, spec.limit, spec.split_seed)
+        rows, left_out = drawn, np.setdiff1d(rows, drawn)
     rows, validation_rows = _split(rows, y, spec, "validation", raw, class_names)
 
-    scaling = _fit(x, rows, spec.scale)
+    scaling = _fit(x, rows, shape, spec.scale)
     search = SearchData(
-        train=Train(_scaled(x, rows, scaling), y[rows]),
-        validation=Validation(_scaled(x, validation_rows, scaling), y[validation_rows]),
+        train=Train(_scaled(x, rows, shape, scaling), y[rows]),
+        validation=Validation(_scaled(x, validation_rows, shape, scaling), y[validation_rows]),
         classes=len(values),
-        input_shape=x.shape[1:],
+        input_shape=shape,
     )
-    return DataSet(raw.name, search, Test(_scaled(x_test, test_rows, scaling), y_test[test_rows]), class_names)
+    test = Test(_scaled(x_test, test_rows, shape, scaling), y_test[test_rows])
+    spare = None
+    if len(left_out) > 0:
+        spare_rows = _draw(left_out, y, min(len(left_out), len(validation_rows)), spec.split_seed)
+        spare = Validation(_scaled(x, spare_rows, shape, scaling), y[spare_rows])
+    return DataSet(raw.name, search, test, class_names, spare)
 
 
 def _classes(raw: RawData) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -148,6 +158,18 @@ def _encode(raw: RawData) -> tuple[np.ndarray, np.ndarray | None]:
     return arrays[0], arrays[1] if raw.test is not None else None
 
 
+def _input_shape(x: np.ndarray, resize: int | None, raw: RawData) -> tuple[int, ...]:
+    """The shape that each input is brought to."""
+    if resize is None:
+        return x.shape[1:]
+    if x.ndim == 2:
+        raise DataError(
+            f"{raw.train.x_where}: data.resize: expected images of shape (n, height, width) or (n, height, width,"
+            f" channels), got a table of shape {raw.train.x.shape}; remove resize, or store the pixels as images"
+        )
+    return (x.shape[1], resize, resize)
+
+
 def _one_hot(arrays: list[np.ndarray], raw: RawData) -> list[np.ndarray]:
     # The codes of both parts: the number of inputs must not depend on how a source is split.
     pieces: list[list[np.ndarray]] = [[] for _ in arrays]
@@ -168,6 +190,11 @@ def _one_hot(arrays: list[np.ndarray], raw: RawData) -> list[np.ndarray]:
     if encoded[0].shape[1] == 0:
         raise DataError(f"{raw.train.x_where}: every value of every column is missing")
     return encoded
+
+
+def _draw(rows: np.ndarray, y: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """So many of the rows, every class in proportion as far as whole numbers allow."""
+    return resample(rows, replace=False, n_samples=count, stratify=y[rows], random_state=seed)
 
 
 def _split(
@@ -209,12 +236,14 @@ class _Scaling:
     span: np.ndarray
 
 
-def _fit(x: np.ndarray, rows: np.ndarray, scale: Literal["unit", "standard", "none"]) -> _Scaling:
+def _fit(
+    x: np.ndarray, rows: np.ndarray, shape: tuple[int, ...], scale: Literal["unit", "standard", "none"]
+) -> _Scaling:
     axes = (0,) if x.ndim == 2 else tuple(range(x.ndim))
-    shape = x.shape[1:] if x.ndim == 2 else ()
-    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-    total, known = np.zeros(shape), np.zeros(shape)
-    for _, block in _blocks(x, rows):
+    features = shape if x.ndim == 2 else ()
+    low, high = np.full(features, np.inf), np.full(features, -np.inf)
+    total, known = np.zeros(features), np.zeros(features)
+    for _, block in _blocks(x, rows, shape):
         low = np.fmin(low, np.fmin.reduce(block, axis=axes))
         high = np.fmax(high, np.fmax.reduce(block, axis=axes))
         total = total + np.nansum(block, axis=axes)
@@ -222,21 +251,21 @@ def _fit(x: np.ndarray, rows: np.ndarray, scale: Literal["unit", "standard", "no
     # A feature that is missing in every training example says nothing: it is filled with 0 and counts as constant.
     fill = total / np.maximum(known, 1)
     if scale == "none":
-        return _Scaling(fill, np.zeros(shape), np.ones(shape))
+        return _Scaling(fill, np.zeros(features), np.ones(features))
     if scale == "unit":
         shift, span = np.where(known > 0, low, 0.0), high - low
     else:
-        squares = np.zeros(shape)
-        for _, block in _blocks(x, rows):
+        squares = np.zeros(features)
+        for _, block in _blocks(x, rows, shape):
             squares = squares + np.nansum(np.square(block - fill), axis=axes)
-        shift, span = fill, np.sqrt(squares / (len(rows) * (1 if x.ndim == 2 else x[0].size)))
+        shift, span = fill, np.sqrt(squares / (len(rows) * (1 if x.ndim == 2 else math.prod(shape))))
     # Division by infinity gives the 0 that constant features are promised, in validation and test too.
     return _Scaling(fill, shift, np.where((low < high) & (span > 0), span, np.inf))
 
 
-def _scaled(x: np.ndarray, rows: np.ndarray, scaling: _Scaling) -> np.ndarray:
-    scaled = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
-    for start, block in _blocks(x, rows):
+def _scaled(x: np.ndarray, rows: np.ndarray, shape: tuple[int, ...], scaling: _Scaling) -> np.ndarray:
+    scaled = np.empty((len(rows), *shape), dtype=np.float32)
+    for start, block in _blocks(x, rows, shape):
         np.copyto(block, scaling.fill, where=np.isnan(block))
         # What overflows float32 here is refused by Examples.
         with np.errstate(over="ignore"):
@@ -244,7 +273,17 @@ def _scaled(x: np.ndarray, rows: np.ndarray, scaling: _Scaling) -> np.ndarray:
     return scaled
 
 
-def _blocks(x: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    size = max(1, _BLOCK // x[0].size)
+def _blocks(x: np.ndarray, rows: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:
+    # Images are resized here, so that those of other rows cost nothing and none are kept in both sizes.
+    size = max(1, _BLOCK // max(x[0].size, math.prod(shape)))
     for start in range(0, len(rows), size):
-        yield start, x[rows[start : start + size]].astype(np.float64)
+        block = x[rows[start : start + size]].astype(np.float64)
+        yield start, block if block.shape[1:] == shape else _resized(block, shape)
+
+
+def _resized(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    import torch  # slow to import, and nothing else about data needs it
+
+    pixels = torch.from_numpy(images)
+    resized = torch.nn.functional.interpolate(pixels, size=shape[1:], mode="bilinear", align_corners=False)
+    return resized.numpy()

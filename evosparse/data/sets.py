@@ -98,36 +98,58 @@ class DataSet:
         search: what searches and fitness functions see.
         test: what they never see.
         class_names: one name per class index.
+        spare: training examples that ``limit`` left out, for choosing the epoch of a training that takes train and
+            validation both; None where there are none.
 
     Attributes:
-        hash: SHA-256 over every array with its role, shape and type.
+        hash: SHA-256 over every array with its role, shape and type; over the spare examples only where there are some.
 
     Raises:
-        DataError: the test part does not fit, or the names are not one per class.
+        DataError: the test part or the spare part does not fit, or the names are not one per class.
     """
 
     name: str
     search: SearchData
     test: Test
     class_names: tuple[str, ...]
+    spare: Validation | None = None
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.search, SearchData):
             raise DataError(f"expected the search part as SearchData, got {type(self.search).__name__}")
         _expect_role(self.test, Test, self.search.classes, self.search.input_shape)
+        parts: tuple[Examples, ...] = (self.search.train, self.search.validation, self.test)
+        if self.spare is not None:
+            _expect_role(self.spare, Validation, self.search.classes, self.search.input_shape, "Spare")
+            parts += (self.spare,)
         if len(self.class_names) != self.search.classes:
             raise DataError(f"expected {self.search.classes} class names, one per class, got {len(self.class_names)}")
-        object.__setattr__(self, "hash", _hash((self.search.train, self.search.validation, self.test)))
+        object.__setattr__(self, "hash", _hash(parts))
 
 
 def describe(dataset: DataSet) -> str:
     """Say in one line what a data set holds: name, sizes of its parts, input shape, classes."""
     search = dataset.search
+    spare = "" if dataset.spare is None else f", {len(dataset.spare)} spare"
     return (
         f"{dataset.name}: {len(search.train)} training, {len(search.validation)} validation,"
-        f" {len(dataset.test)} test examples, input {'x'.join(map(str, search.input_shape))}, {search.classes} classes"
+        f" {len(dataset.test)} test{spare} examples, input {'x'.join(map(str, search.input_shape))},"
+        f" {search.classes} classes"
     )
+
+
+def merged(data: SearchData) -> Train:
+    """Put train and validation examples one after the other, for a final training that takes them all.
+
+    Args:
+        data: what the search saw.
+
+    Returns:
+        (n_train + n_validation) examples, those of train first.
+    """
+    parts = (data.train, data.validation)
+    return Train(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
 
 
 def _expect_array(value: object, dtype: type[np.generic], what: str, meaning: str) -> None:
@@ -141,13 +163,16 @@ def _expect_array(value: object, dtype: type[np.generic], what: str, meaning: st
         )
 
 
-def _expect_role(examples: object, role: type[Examples], classes: int, input_shape: tuple[int, ...]) -> None:
+def _expect_role(
+    examples: object, role: type[Examples], classes: int, input_shape: tuple[int, ...], part: str | None = None
+) -> None:
+    part = part or role.__name__
     if not isinstance(examples, role):
-        raise DataError(f"expected the {role.__name__.lower()} part as {role.__name__}, got {type(examples).__name__}")
+        raise DataError(f"expected the {part.lower()} part as {role.__name__}, got {type(examples).__name__}")
     if examples.x.shape[1:] != input_shape:
-        raise DataError(f"{role.__name__}: expected inputs of shape {input_shape}, got {examples.x.shape[1:]}")
+        raise DataError(f"{part}: expected inputs of shape {input_shape}, got {examples.x.shape[1:]}")
     if examples.y.max() >= classes:
-        raise DataError(f"{role.__name__}: expected class indices below {classes}, got {examples.y.max()}")
+        raise DataError(f"{part}: expected class indices below {classes}, got {examples.y.max()}")
 
 
 def _hash(parts: tuple[Examples, ...]) -> str:

@@ -28,7 +28,9 @@ class DataSpec(Section):
         name: a path to an .npz or .csv file, a bare name, or ``openml:NAME``, ``openml:NAME@VERSION``, ``openml:ID``.
         validation: fraction of the training part that becomes the validation set, or its number of examples.
         test: the same for the test set; used only where the source has no official test part.
-        limit: at most that many training examples, drawn stratified before the validation split.
+        limit: at most that many training examples, drawn stratified before the validation split; of those left out, as
+            many as the validation set has are kept as spare examples.
+        resize: pixels a side that images are brought to by bilinear interpolation, before they are scaled.
         scale: ``unit`` to [0, 1], ``standard`` to mean 0 and deviation 1, by the training examples alone; images as
             a whole, tables feature by feature.
         missing: refuse missing numbers, or put the mean of the training examples in their place.
@@ -40,6 +42,7 @@ class DataSpec(Section):
     validation: Share = 0.2
     test: Share = 0.2
     limit: int | None = Field(default=None, ge=4)
+    resize: int | None = Field(default=None, ge=2, le=1024)
     scale: Literal["unit", "standard", "none"] = "unit"
     missing: Literal["error", "mean"] = "error"
     target: str | None = None

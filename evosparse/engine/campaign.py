@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from deap import tools
 
-from evosparse.engine.candidate import Candidate, Genome, Outcome, Status, same_genome
+from evosparse.engine.candidate import Candidate, Genome, Outcome, Status, expressed, has_phenotype, same_genome
 from evosparse.engine.evaluate import Evaluator, InProcessEvaluator, Job
 from evosparse.engine.listeners import Listener
 from evosparse.engine.problem import Problem, Stage, kind
@@ -102,6 +102,11 @@ class Campaign:
     def generation(self) -> int:
         """Number of generations that are done."""
         return len(self.logbook)
+
+    @property
+    def last_generation(self) -> int:
+        """Number of generations that there shall be in all, unless something else ends the search before."""
+        return self.spec.stop.last_generation(self.problem.search.generations)
 
     @property
     def folder(self) -> Path:
@@ -207,7 +212,8 @@ class Campaign:
         if self.generation:
             problem.search.restore(store.state(decode))
         if spec.evaluation.cache:
-            self._cache = dict(store.outcomes())
+            # Not for all genomes, because decoding each of a long campaign takes long.
+            self._cache = store.outcomes(decode if has_phenotype(problem.stage.genomes) else None)
 
     def _set_up(self, store: Store, spec: CampaignSpec, problem: Problem) -> None:
         self.store = store
@@ -281,21 +287,25 @@ class Campaign:
         return True
 
     def _outcomes(self, evaluator: Evaluator, genomes: Sequence[Genome], listener: Listener) -> list[Outcome]:
-        """Evaluate genomes, each distinct one once if the cache is on."""
+        """Evaluate genomes, those that express the same once if the cache is on."""
         if not self.spec.evaluation.cache:
             return evaluator.evaluate([Job.of(genome, self.spec.seed) for genome in genomes], self._progress(listener, len(genomes)))
-        unknown = {genome.key: genome for genome in genomes if genome.key not in self._cache}
+        keys = [expressed(genome) for genome in genomes]
+        unknown: dict[str, Genome] = {}
+        for key, genome in zip(keys, genomes, strict=True):
+            if key not in self._cache:
+                unknown.setdefault(key, genome)
         jobs = [Job.of(genome, self.spec.seed) for genome in unknown.values()]
         fresh = dict(zip(unknown, evaluator.evaluate(jobs, self._progress(listener, len(jobs))), strict=True))
         outcomes = []
-        for genome in genomes:
-            if genome.key in self._cache:
-                outcomes.append(_from_cache(self._cache[genome.key]))
+        for key in keys:
+            if key in self._cache:
+                outcomes.append(_from_cache(self._cache[key]))
                 continue
-            outcomes.append(fresh[genome.key])
+            outcomes.append(fresh[key])
             # What failed may have failed for want of time or memory: it is not remembered.
-            if fresh[genome.key].status in (Status.OK, Status.INVALID):
-                self._cache[genome.key] = fresh[genome.key]
+            if fresh[key].status in (Status.OK, Status.INVALID):
+                self._cache[key] = fresh[key]
         return outcomes
 
     def _progress(self, listener: Listener, total: int) -> Callable[[int], None]:
@@ -334,8 +344,9 @@ class Campaign:
     def _stop_reason(self) -> str | None:
         """Return which stop criterion holds, if one does; it depends on nothing but what was committed."""
         stop = self.spec.stop
-        if self.generation >= stop.generations:
-            return "generations"
+        if self.generation >= self.last_generation:
+            complete = stop.generations is None and self.problem.search.generations is not None
+            return _COMPLETE if complete else "generations"
         if stop.evaluations is not None and sum(self.logbook.select("candidates")) >= stop.evaluations:
             return "evaluations"
         if stop.target is not None and self._target_reached(stop.target):

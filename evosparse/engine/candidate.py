@@ -17,7 +17,11 @@ Objectives = Mapping[str, Literal["max", "min"]]
 
 
 class Genome(Protocol):
-    """An immutable value that a search evolves."""
+    """An immutable value that a search evolves.
+
+    Its class may have a further property ``phenotype: str``, a hash of what the genome expresses; genomes of equal
+    phenotype are evaluated alike. It is for encodings in which many genomes say the same, and left out elsewhere.
+    """
 
     @property
     def key(self) -> str:
@@ -78,7 +82,7 @@ class Outcome:
         traceback: the end of the traceback, if there was one.
         seconds: the genome's share of the time its evaluation took.
         attempts: how often it was tried alone.
-        cached: whether it was taken from an earlier evaluation of an equal genome.
+        cached: whether it was taken from an earlier evaluation of a genome that expresses the same.
     """
 
     status: Status
@@ -130,6 +134,17 @@ class Candidate:
         self.fitness = FitnessValues(objectives, outcome.measures if outcome.ok else None)
 
 
+def has_phenotype(genomes: type) -> bool:
+    """Whether genomes of a class may differ and yet express the same."""
+    return hasattr(genomes, "phenotype")
+
+
+def expressed(genome: Genome) -> str:
+    """Return the hash of what a genome expresses: its phenotype, or its key where every genome expresses its own."""
+    # The class is asked, because a fault inside the property must not pass for its absence.
+    return genome.phenotype if has_phenotype(type(genome)) else genome.key
+
+
 def same_genome(first: Candidate, second: Candidate) -> bool:
-    """Whether two candidates are the same for the Hall of Fame."""
-    return first.genome.key == second.genome.key
+    """Whether two candidates are the same for the Hall of Fame: they express the same."""
+    return expressed(first.genome) == expressed(second.genome)

@@ -17,8 +17,8 @@ from types import TracebackType
 
 import torch
 
-from evosparse.engine.candidate import Genome, Outcome, Status
-from evosparse.engine.fitness import Fitness, Resources
+from evosparse.engine.candidate import Genome, Outcome, Status, expressed
+from evosparse.engine.fitness import Fitness, Invalid, Resources
 from evosparse.engine.limits import TimeUp, one_thread, time_limit
 from evosparse.engine.problem import Stage
 from evosparse.engine.seeds import SeedKey
@@ -44,9 +44,9 @@ class Job:
     def of(cls, genome: Genome, seed: int) -> Job:
         """Make the job of a genome in the campaign with that seed.
 
-        The key depends on the genome alone: so equal genomes have equal results, whenever they are proposed.
+        The key depends on what the genome expresses alone: so what is the same has equal results, whenever proposed.
         """
-        return cls(genome.to_bytes(), SeedKey(seed).child("evaluate").child(genome.key))
+        return cls(genome.to_bytes(), SeedKey(seed).child("evaluate").child(expressed(genome)))
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class Assessor:
 
 
 def check_measures(fitness: Fitness, result: object) -> Outcome:
-    """Return an ok outcome for measures that are complete and finite, an invalid one otherwise."""
+    """Return an ok outcome for measures that are complete and finite, an invalid one for an `Invalid` and all else."""
     try:
         return _checked(fitness, result)
     except Exception as error:  # whatever a user's object does when it is read
@@ -268,6 +268,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _checked(fitness: Fitness, result: object) -> Outcome:
+    if isinstance(result, Invalid):
+        return _invalid(" ".join(str(result.reason).split())[:500])
     if not isinstance(result, Mapping):
         return _invalid(f"expected a mapping from measure to number, got {type(result).__name__}: {result!r:.80}")
     missing = [name for name in fitness.objectives if name not in result]

@@ -31,6 +31,20 @@ class Resources:
     device: str = "cpu"
 
 
+@dataclass(frozen=True)
+class Invalid:
+    """What a fitness returns in place of the measures of a genome that cannot be measured.
+
+    Args:
+        reason: why, in one line; the candidate's message.
+    """
+
+    reason: str
+
+
+Result = Mapping[str, float] | Invalid
+
+
 class Fitness(ABC):
     """Judges genomes; the plug-in point of evosparse.
 
@@ -47,18 +61,19 @@ class Fitness(ABC):
         """Get ready, once per worker: for instance, bring the data to the device."""
 
     @abstractmethod
-    def evaluate(self, genomes: Sequence[Genome], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
+    def evaluate(self, genomes: Sequence[Genome], seeds: Sequence[SeedKey]) -> Sequence[Result]:
         """Measure genomes.
 
         The measures of a genome may depend on the genome and its key alone, not on what else is in the call.
 
         Args:
             genomes: what to judge.
-            seeds: the key of each genome's evaluation, made from the campaign's seed and the genome; ``key.root`` is
-                the same for all.
+            seeds: the key of each genome's evaluation, made from the campaign's seed and what the genome expresses;
+                ``key.root`` is the same for all.
 
         Returns:
-            For each genome the value of every objective, and of any further measure worth keeping.
+            For each genome the value of every objective, and of any further measure worth keeping; or an `Invalid` that
+            says why it cannot be measured, which touches no other genome.
         """
 
 
@@ -66,8 +81,8 @@ def fitness(*, maximize: str | Sequence[str] = (), minimize: str | Sequence[str]
     """Mark a plain function of one genome as a fitness function.
 
     The function is called with a genome, and by name with whatever of ``seed`` (a `SeedKey`), ``data`` and ``device`` it
-    accepts, and with the parameters of the campaign file. It returns a number, or a mapping from measure to number. It
-    stays an ordinary function: the mark is an attribute.
+    accepts, and with the parameters of the campaign file. It returns a number, a mapping from measure to number, or an
+    `Invalid`. It stays an ordinary function: the mark is an attribute.
 
     Args:
         maximize, minimize: the objectives by direction, those to maximize first.
@@ -173,14 +188,14 @@ class FunctionFitness(Fitness):
         """Keep what the function may ask for."""
         self._resources = resources
 
-    def evaluate(self, genomes: Sequence[Genome], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
+    def evaluate(self, genomes: Sequence[Genome], seeds: Sequence[SeedKey]) -> Sequence[Result]:
         """Call the function once for each genome."""
         return [self._one(genome, seed) for genome, seed in zip(genomes, seeds, strict=True)]
 
-    def _one(self, genome: Genome, seed: SeedKey) -> Mapping[str, float]:
+    def _one(self, genome: Genome, seed: SeedKey) -> Result:
         offered = {"seed": seed, "data": self._resources.data, "device": self._resources.device}
         result = self.function(genome, **{name: offered[name] for name in self._wanted}, **self.parameters)
-        if not isinstance(result, Mapping) and len(self.objectives) == 1:
+        if not isinstance(result, (Mapping, Invalid)) and len(self.objectives) == 1:
             return {next(iter(self.objectives)): result}
         return result
 

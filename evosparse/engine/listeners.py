@@ -117,7 +117,7 @@ def progress_line(campaign: Campaign, seconds: float) -> str:
     if len(campaign.hall_of_fame):
         parts.append(f"{'Pareto front' if len(objectives) > 1 else 'Hall of Fame'} {len(campaign.hall_of_fame)}")
     parts.append(f"{record['candidates'] / max(seconds, 1e-9):.1f}/s")
-    left = campaign.spec.stop.generations - campaign.generation
+    left = campaign.last_generation - campaign.generation
     if left > 0:
         parts.append(f"at most {left * seconds:.0f} s left")
     return ", ".join(parts)

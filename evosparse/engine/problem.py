@@ -84,11 +84,13 @@ class Kind(ABC):
         name: as in ``kind:`` of a campaign file.
         Spec: model of the sections of a campaign file that belong to it.
         genomes: class of its genomes, with a class method ``from_bytes``.
+        suffixes: of the names of the files that ``export`` can write, such as ``.csv``, the default first.
     """
 
     name: ClassVar[str]
     Spec: ClassVar[type[Section]]
     genomes: ClassVar[type]
+    suffixes: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def build(self, spec: Section, base: Path | None = None) -> Problem:
@@ -112,7 +114,7 @@ class Kind(ABC):
         Args:
             problem: the problem of its campaign.
             candidate: what to export.
-            path: the file to write.
+            path: the file to write; its suffix is one of ``suffixes``.
             seed: the campaign's seed, to train it as the examination did.
             metadata: goes into the file.
 

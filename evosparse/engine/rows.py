@@ -86,7 +86,7 @@ def read_candidate(row: Sequence, objectives: Objectives, decode: Decode | None)
         Damaged: they are not what `candidate_row` returns, or the genome cannot be read.
     """
     uid, generation, population, contender, parents, *outcome, cached, key, data = row
-    genome = EncodedGenome(key, data) if decode is None else _decoded(uid, key, data, decode)
+    genome = EncodedGenome(key, data) if decode is None else decoded(uid, key, data, decode)
     parents = tuple(from_json(parents, list, f"the parents of candidate {uid}"))
     candidate = Candidate(genome, parents, population, bool(contender), uid, generation)
     try:
@@ -96,7 +96,17 @@ def read_candidate(row: Sequence, objectives: Objectives, decode: Decode | None)
     return candidate
 
 
-def _decoded(uid: str, key: str, data: bytes, decode: Decode) -> Genome:
+def decoded(uid: str, key: str, data: bytes, decode: Decode) -> Genome:
+    """Return the genome of a candidate.
+
+    Args:
+        uid: of the candidate.
+        key, data: of its genome, as stored.
+        decode: reads the genome.
+
+    Raises:
+        Damaged: it cannot be read, or is another.
+    """
     try:
         genome = decode(data)
     except Exception as error:  # a kind of genome may come from anybody's package

@@ -31,7 +31,13 @@ class Search(ABC):
     """One evolutionary search, with DEAP inside.
 
     ``ask`` and ``tell`` alternate, one pair a generation. All randomness comes from the key that ``ask`` receives.
+
+    Attributes:
+        generations: how many generations the search takes until it is complete, at the most; None if it goes on as long
+            as it is asked.
     """
+
+    generations: int | None = None
 
     @abstractmethod
     def ask(self, key: SeedKey) -> list[Candidate]:

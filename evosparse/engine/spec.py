@@ -22,6 +22,7 @@ from evosparse.section import Section
 
 _FREE = ("name", "stop")  # what a resumed campaign may change; of `evaluation`, everything but `batch`
 _SMALLEST_SHARE = 0.001
+_OPEN_ENDED = 10  # generations of a search that has no length of its own, when nobody asks for another number
 
 
 def _folder_name(name: str) -> str:
@@ -47,18 +48,26 @@ class Stop(Section):
     """When the search ends: as soon as one of the criteria holds.
 
     Attributes:
-        generations: number of generations.
+        generations: number of generations; None for the length that the search has of its own, or 10 where it has none.
         evaluations: number of candidates proposed.
         target: value that the first objective reaches.
         stagnation: generations without a better best.
         wall_time: seconds spent in generations.
     """
 
-    generations: int = Field(10, ge=1)
+    generations: int | None = Field(None, ge=1)
     evaluations: int | None = Field(None, ge=1)
     target: float | None = None
     stagnation: int | None = Field(None, ge=1)
     wall_time: float | None = Field(None, gt=0)
+
+    def last_generation(self, length: int | None) -> int:
+        """Return after how many generations a search ends at the latest.
+
+        Args:
+            length: that the search has of its own, `Search.generations`.
+        """
+        return self.generations or length or _OPEN_ENDED
 
 
 class Evaluation(Section):
@@ -69,7 +78,7 @@ class Evaluation(Section):
         timeout: seconds allowed for each genome.
         retries: further attempts for a genome that failed.
         memory_gib: what an evaluation on a worker may allocate, in GiB.
-        cache: whether an equal genome with equal seeds is evaluated only once.
+        cache: whether genomes that express the same, with equal seeds, are evaluated only once.
         workers: number of worker processes; None for one on each core, 0 for none: everything in this process.
         gpus_per_worker: a fraction 1/n or a whole number; None to share what the cluster has.
     """

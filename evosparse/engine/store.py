@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evosparse.engine import database
-from evosparse.engine.candidate import Candidate, Outcome
+from evosparse.engine.candidate import Candidate, Outcome, expressed
 from evosparse.engine.codec import Damaged, array_from_bytes, array_to_bytes, from_json, to_json, to_text
 from evosparse.engine.digest import digest
 from evosparse.engine.lock import FolderLock
@@ -25,6 +25,7 @@ from evosparse.engine.rows import (
     OUTCOME,
     Decode,
     candidate_row,
+    decoded,
     header_row,
     outcome_row,
     read_candidate,
@@ -37,6 +38,7 @@ from evosparse.errors import StoreError
 __all__ = ["Decode", "EncodedGenome", "Generation", "GenerationRow", "Header", "Store"]
 
 _WITH_GENOMES = "FROM candidate JOIN genome ON genome.id = candidate.genome"
+_SETTLED = "WHERE status IN ('ok', 'invalid')"
 
 
 class Store:
@@ -245,13 +247,24 @@ class Store:
                 {name: [members[uid] for uid in group] for name, group in groups.items()},
             )
 
-    def outcomes(self) -> dict[str, Outcome]:
-        """Return the outcome by key of every genome that need not be evaluated again: measured, or found invalid."""
+    def outcomes(self, decode: Decode | None = None) -> dict[str, Outcome]:
+        """Return the outcome of every genome that need not be evaluated again: measured, or found invalid.
+
+        Args:
+            decode: reads the genomes, to give their outcomes by what they express; by default they are given by key.
+
+        Raises:
+            StoreError: an outcome or a genome cannot be read.
+        """
         with database.guard(self.folder):
+            names = {}
+            if decode is not None:
+                genomes = self._rows(f"SELECT MIN(uid), key, data {_WITH_GENOMES} {_SETTLED} GROUP BY genome.id")
+                names = {key: expressed(decoded(uid, key, data, decode)) for uid, key, data in genomes}
             # Backwards, so that the first of equal genomes is kept: it was evaluated, the others may be from the cache.
-            order = "WHERE status IN ('ok', 'invalid') ORDER BY generation DESC, position DESC"
-            rows = self._rows(f"SELECT key, {OUTCOME} {_WITH_GENOMES} {order}")
-            return {key: read_outcome(row) for key, *row in rows}
+            order = "ORDER BY generation DESC, position DESC"
+            rows = self._rows(f"SELECT key, {OUTCOME} {_WITH_GENOMES} {_SETTLED} {order}")
+            return {names.get(key, key): read_outcome(row) for key, *row in rows}
 
     def trials(self) -> list[TrialResult]:
         """Return the results of the examination, in order; empty before it took place."""

@@ -22,6 +22,7 @@ class MaskKind(Kind):
     name = "masks"
     Spec = MaskSpec
     genomes = Mask
+    suffixes = (".safetensors",)
 
     def build(self, spec: MaskSpec, base: Path | None = None) -> MaskProblem:
         """Make the problem that the sections describe."""

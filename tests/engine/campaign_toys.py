@@ -180,6 +180,7 @@ class BitsKind(Kind):
     name = "bits"
     Spec = BitsSpec
     genomes = Bits
+    suffixes = (".bits",)
 
     def build(self, spec: BitsSpec, base: Path | None = None) -> BitsProblem:
         return BitsProblem(spec)

@@ -15,7 +15,7 @@ from toys import Misbehaving, Number, Unprepared, jobs_for, misbehaving, plain
 
 from evosparse.engine.candidate import Outcome, Status
 from evosparse.engine.evaluate import Batches, InProcessEvaluator, Job, Policy, check_measures
-from evosparse.engine.fitness import Fitness, Resources, as_fitness
+from evosparse.engine.fitness import Fitness, Invalid, Resources, as_fitness
 from evosparse.engine.limits import TimeUp, explain_memory, one_thread, time_limit
 from evosparse.engine.problem import Stage
 from evosparse.errors import CampaignFailed
@@ -33,6 +33,7 @@ BAD = {
     "huge": (Status.INVALID, "OverflowError"),
     "wrong key": (Status.INVALID, "expected the objectives score, got points"),
     "wrong type": (Status.INVALID, "expected a number for 'score', got str: 'three'"),
+    "unfit": (Status.INVALID, "no way from input to output"),
 }
 
 
@@ -125,6 +126,11 @@ def test_a_result_that_breaks_when_it_is_read_is_invalid() -> None:
     outcome = check_measures(Misbehaving(), {"score": Broken()})
     assert outcome.status is Status.INVALID
     assert "ValueError: broken" in outcome.message
+
+
+def test_the_reason_why_a_genome_is_invalid_becomes_its_message_in_one_line() -> None:
+    assert check_measures(Misbehaving(), Invalid("too\n  deep")) == Outcome(Status.INVALID, message="too deep")
+    assert len(check_measures(Misbehaving(), Invalid("deep " * 1000)).message) == 500
 
 
 @given(

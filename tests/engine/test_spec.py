@@ -44,7 +44,7 @@ MALFORMED = {
     "negative seed": ({"seed": -1}, "seed: expected a whole number ... got -1; change it, or leave the key out for 0"),
     "half a generation": ({"stop": {"generations": 2.5}}, "stop.generations: ... got 2.5; change it ..."),
     "float for int": ({"stop": {"generations": 2.0}}, "stop.generations: expected a whole number ... got 2.0; write 2"),
-    "null": ({"stop": {"generations": None}}, "stop.generations: ... got null; change it, or leave the key out for 10"),
+    "null": ({"hall_of_fame": None}, "hall_of_fame: ... got null; change it, or leave the key out for 10"),
     "empty section": ({"stop": None}, "stop: expected a section with the keys ... got null; fill it in ..."),
     "text for a number": ({"stop": {"target": "high"}}, "stop.target: ... got 'high'; change it ..."),
     "list for a number": ({"stop": {"wall_time": [1]}}, "stop.wall_time: ... got [1]; change it ..."),
@@ -252,7 +252,7 @@ def test_the_document_has_every_default_filled_in_and_is_flat() -> None:
         "name": "necklace",
         "kind": "beads",
         "seed": 0,
-        "stop": {"generations": 10, "evaluations": None, "target": None, "stagnation": None, "wall_time": None},
+        "stop": {"generations": None, "evaluations": None, "target": None, "stagnation": None, "wall_time": None},
         "hall_of_fame": 10,
         "evaluation": {
             "batch": 16, "timeout": 300.0, "retries": 1, "memory_gib": 8.0, "cache": True, "workers": None,
@@ -283,7 +283,7 @@ specs = st.builds(
     hall_of_fame=st.integers(1),
     stop=st.builds(
         Stop,
-        generations=st.integers(1),
+        generations=st.none() | st.integers(1),
         evaluations=st.none() | st.integers(1),
         target=st.none() | numbers,
         stagnation=st.none() | st.integers(1),

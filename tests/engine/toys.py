@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from evosparse.engine.evaluate import Job
-from evosparse.engine.fitness import Fitness, Resources, fitness
+from evosparse.engine.fitness import Fitness, Invalid, Resources, fitness
 from evosparse.engine.seeds import SeedKey
 
 
@@ -181,6 +181,7 @@ _DEEDS: Mapping[str, Callable[[], object]] = {
     "wrong key": lambda: {"points": 1.0},
     "wrong type": lambda: {"score": "three"},
     "nothing": lambda: None,
+    "unfit": lambda: Invalid("no way\nfrom input to output"),
     "loop": _loop,
     "sleep": lambda: time.sleep(1000),
     "swallow": _swallow,

@@ -91,6 +91,8 @@ class _CombinedSearch(MaskSearch):
         bench: data, network and training.
     """
 
+    generations = 3
+
     def __init__(self, parameters: Combined, bench: Workbench) -> None:
         self.parameters = parameters
         self.bench = bench

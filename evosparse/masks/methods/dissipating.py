@@ -88,6 +88,8 @@ class DissipatingSearch(MaskSearch):
         bench: data, network and training.
     """
 
+    generations = 1
+
     def __init__(self, parameters: Dissipating, bench: Workbench) -> None:
         self.parameters = parameters
         self.bench = bench

@@ -102,6 +102,7 @@ class KStartsSearch(MaskSearch):
         self.parameters = parameters
         self.layers = bench.network.layers
         self.counts = parameters.counts(self.layers, parameters.sparsity)
+        self.generations = 2 if parameters.per_layer else 1
         self.generation = 0
         self.starts: list[Candidate] = []
 
