@@ -5,13 +5,13 @@ The public names; kinds of genome are subpackages, such as `evosparse.masks`.
 
 from evosparse.engine.campaign import Campaign
 from evosparse.engine.candidate import Candidate, Outcome, Status
-from evosparse.engine.fitness import Fitness, Resources, fitness
+from evosparse.engine.fitness import Fitness, Invalid, Resources, fitness
 from evosparse.engine.problem import Kind, Problem, Stage
 from evosparse.engine.search import Search, State
 from evosparse.engine.seeds import SeedKey
 from evosparse.engine.spec import CampaignSpec, Evaluation, Stop
 
 __all__ = [
-    "Campaign", "CampaignSpec", "Candidate", "Evaluation", "Fitness", "Kind", "Outcome", "Problem", "Resources", "Search",
+    "Campaign", "CampaignSpec", "Candidate", "Evaluation", "Fitness", "Invalid", "Kind", "Outcome", "Problem", "Resources", "Search",
     "SeedKey", "Stage", "State", "Status", "Stop", "fitness",
 ]  # fmt: skip

@@ -8,9 +8,12 @@ from evosparse.nets.inspection import inspect_module
 from evosparse.nets.optimize import ScheduleSpec, TrainingSpec
 from evosparse.nets.population import Evaluation, Population
 from evosparse.nets.randomness import Seeds
+from evosparse.nets.slots import ROLES, Activations, Role, Slot
 from evosparse.nets.spec import NetworkSpec, build
 
 __all__ = [
+    "ROLES",
+    "Activations",
     "Connections",
     "Evaluation",
     "InitialisationSpec",
@@ -20,8 +23,10 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "Population",
+    "Role",
     "ScheduleSpec",
     "Seeds",
+    "Slot",
     "TrainingSpec",
     "build",
     "choose_device",

@@ -17,6 +17,7 @@ from torch import nn
 from evosparse.nets.modules import Activation, activation_module, perceptron
 from evosparse.nets.plan import Step, perceptron_plan, positions
 from evosparse.nets.randomness import Purpose, torch_seed
+from evosparse.nets.slots import Role, perceptron_roles
 
 Connections = Sequence[np.ndarray | None]
 """Per layer, the sorted flat indices (C order) of the weights that exist; None for all of them."""
@@ -67,6 +68,7 @@ class Network:
         positions: per layer, how often each weight is used for one example (1; output positions of a convolution).
         build: makes the network as a new torch module; may draw from torch's global generator.
         plan: the steps of which it consists, for kernels that store existing weights alone; None if they are not known.
+        slots: the role of each place where networks may have activation functions of their own.
     """
 
     input_shape: tuple[int, ...]
@@ -76,6 +78,7 @@ class Network:
     positions: tuple[int, ...]
     build: Callable[[], nn.Module]
     plan: tuple[Step, ...] | None
+    slots: tuple[Role, ...]
 
     def module(self, seed: int = 0) -> nn.Module:
         """Build the network as an ordinary torch module on the CPU.
@@ -137,6 +140,7 @@ def multilayer_perceptron(
         positions=(1,) * len(names),
         build=partial(perceptron, widths, activation),
         plan=perceptron_plan(widths, activation_module(activation)),
+        slots=perceptron_roles(len(hidden)),
         widths=widths,
         activation=activation,
     )

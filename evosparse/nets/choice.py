@@ -16,6 +16,7 @@ from evosparse.nets.kernel import Fill, Kernel, padded
 from evosparse.nets.packed import PackedKernel
 from evosparse.nets.perceptron import PerceptronKernel
 from evosparse.nets.randomness import Seeds
+from evosparse.nets.slots import Activations
 
 KernelName = Literal["dense", "packed", "csr"]
 """``dense``: masked dense tensors, on any device; ``packed``: existing weights alone, in compiled loops on the CPU;
@@ -60,6 +61,7 @@ def make_kernel(
     dropout: float,
     precision: Precision,
     device: torch.device,
+    activations: Activations | None = None,
 ) -> Kernel:
     """Make a kernel.
 
@@ -72,6 +74,7 @@ def make_kernel(
         dropout: probability of dropping an activation.
         precision: in which the dense kernel multiplies.
         device: where to compute.
+        activations: of each network, which the dense kernel alone can have.
 
     Raises:
         SpecError: the kernel cannot train this network, or not on this device.
@@ -80,8 +83,10 @@ def make_kernel(
     if name == "dense":
         low = precision == "bfloat16"
         if isinstance(network, MultilayerPerceptron):
-            return PerceptronKernel(network, connections, seeds, fill, dropout, low)
-        return ModuleKernel(network, connections, seeds, fill, dropout, low, device)
+            return PerceptronKernel(network, connections, seeds, fill, dropout, low, activations)
+        return ModuleKernel(network, connections, seeds, fill, dropout, low, device, activations)
+    if activations is not None:
+        raise SpecError(f"training.kernel: {name} gives all networks the same activation; use dense")
     if name == "csr":
         return PackedKernel(network, connections, seeds, fill, dropout, partial(TorchProducts, device=device))
     from evosparse.nets.fused import FusedProducts  # importing numba takes half a second

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.kernel import Fill, padded
 from evosparse.nets.plan import expect_places_for_dropout
 from evosparse.nets.randomness import Purpose, Seeds, torch_seed
+from evosparse.nets.slots import Activations, Slot
 from evosparse.nets.stack import Stack
 
 
@@ -38,6 +40,7 @@ class ModuleKernel:
         dropout: probability for the module's dropout layers; 0 leaves them as they are.
         low_precision: multiply in bfloat16, by torch's autocast.
         device: where to compute.
+        activations: of each network, for the module's slots.
 
     Raises:
         SpecError: dropout is asked of a module without dropout layers.
@@ -52,6 +55,7 @@ class ModuleKernel:
         dropout: float,
         low_precision: bool,
         device: torch.device,
+        activations: Activations | None = None,
     ) -> None:
         self._low_precision = torch.autocast(device.type, torch.bfloat16, enabled=low_precision)
         self._noise = [seed.noise for seed in seeds]
@@ -73,6 +77,8 @@ class ModuleKernel:
         self._buffers = [_constants(modules[seed.weights], self.stacks, device) for seed in seeds]
         self._module = modules[seeds[0].weights].to(device)
         _set_dropout(self._module, dropout)
+        self._slots = [part for part in self._module.modules() if isinstance(part, Slot)]
+        self._own = activations
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
         """Set the gradient of every stack (see `Kernel`).
@@ -92,7 +98,7 @@ class ModuleKernel:
                 own = rows if rows.ndim == 1 else rows[number]
                 _seed_torch(torch_seed(noise, Purpose.NOISE, step), x.device)
                 leaves = self._leaves[number]
-                loss = cross_entropy(self._call(number, leaves, x[own]), y[own])
+                loss = cross_entropy(self._call(number, leaves, x[own], step), y[own])
                 gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
                 for gradient, place in zip(gradients, self._gradients[number], strict=True):
                     place.copy_(gradient)
@@ -101,19 +107,35 @@ class ModuleKernel:
         """Return the (population, batch, classes) logits of a batch (see `Kernel`)."""
         self._module.eval()
         with torch.no_grad():
-            return torch.stack([self._call(number, leaves, x.clone()) for number, leaves in enumerate(self._leaves)])
+            return torch.stack([self._call(number, leaves, x.clone(), None) for number, leaves in enumerate(self._leaves)])
 
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return a network's buffers and untrained parameters (see `Kernel`)."""
         names = self._module.state_dict()
         return {name: value for name, value in self._buffers[number].items() if name in names}
 
-    def _call(self, number: int, leaves: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    def _call(
+        self, number: int, leaves: Mapping[str, torch.Tensor], x: torch.Tensor, step: int | None
+    ) -> torch.Tensor:
+        if self._own is not None:
+            self._fill_slots(number, step)
         frozen = {name: stack.frozen for name, stack in self.stacks.items() if stack.frozen is not None}
         parts = {name: leaves[name] + self.stacks[name].window(frozen[name])[number] for name in frozen}
         with self._low_precision:
             out = functional_call(self._module, (dict(leaves) | parts, self._buffers[number]), (x,))
         return out.float()
+
+
+    def _fill_slots(self, number: int, step: int | None) -> None:
+        networks = slice(number, number + 1)
+        for place, slot in enumerate(self._slots):
+            slot.function = partial(_alone, self._own, place, networks, step)
+
+
+def _alone(
+    activations: Activations, place: int, networks: slice, step: int | None, x: torch.Tensor
+) -> torch.Tensor:
+    return activations.apply(place, x.contiguous()[None], networks, step)[0]
 
 
 def _constants(module: nn.Module, trained: Mapping[str, object], device: torch.device) -> dict[str, torch.Tensor]:

@@ -65,6 +65,27 @@ def initial_weights(
             yield number, values.pop(number) * _scale(shape, connections[number], spec)
 
 
+def module_values(
+    network: Network, connections: Sequence[Sequence[np.ndarray | None]], seeds: Sequence[int], spec: InitialisationSpec
+) -> Iterator[tuple[str, int, np.ndarray | None, np.ndarray]]:
+    """Yield what `initial_weights` and `initial_unmasked` do for ``module``, building each seed's module once.
+
+    Yields:
+        The name of a parameter, the number of a network, the flat indices of the weights that exist (None for all), and
+        a float32 array of the values.
+    """
+    for seed in dict.fromkeys(seeds):
+        module = network.module(seed)
+        values = {name: value.detach().numpy() for name, value in module.named_parameters()}
+        for number in (number for number, own in enumerate(seeds) if own == seed):
+            for layer, existing in zip(network.layers, connections[number], strict=True):
+                block = values[layer.parameter].ravel()
+                own = block if existing is None else block[existing]
+                yield layer.parameter, number, existing, own * _scale(layer, existing, spec)
+            for name in network.unmasked:
+                yield name, number, None, values[name]
+
+
 def initial_unmasked(
     network: Network, seeds: Sequence[int], spec: InitialisationSpec
 ) -> Iterator[tuple[str, int, np.ndarray]]:

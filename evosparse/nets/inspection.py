@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 from evosparse.errors import PluginError
 from evosparse.nets.architectures import Layer, Network
 from evosparse.nets.plan import plan_of
+from evosparse.nets.slots import Slot
 
 _MASKABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _EXAMPLES = 2  # in the trial batch
@@ -60,6 +61,7 @@ def inspect_module(build: Callable[[], object], input_shape: Sequence[int], clas
         positions=positions,
         build=build,
         plan=plan,
+        slots=tuple(part.role for part in module.modules() if isinstance(part, Slot)),
     )
 
 

@@ -13,6 +13,7 @@ from evosparse.nets.dropout import perceptron_dropout
 from evosparse.nets.kernel import Fill, only_if_equal, padded
 from evosparse.nets.modules import activation_module
 from evosparse.nets.randomness import Seeds
+from evosparse.nets.slots import Activations
 from evosparse.nets.stack import Stack
 
 
@@ -26,6 +27,7 @@ class PerceptronKernel:
         fill: gives the stacks their values.
         dropout: probability of dropping a hidden activation.
         low_precision: multiply in bfloat16.
+        activations: of each network, in place of the architecture's.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PerceptronKernel:
         fill: Fill,
         dropout: float,
         low_precision: bool,
+        activations: Activations | None = None,
     ) -> None:
         self._network = network
         self._population = len(seeds)
@@ -43,6 +46,7 @@ class PerceptronKernel:
         self._dropout = dropout
         self._product = _LowPrecisionLinear if low_precision else _StackedLinear
         self._activation = activation_module(network.activation)
+        self._own = activations
         self._weights: list[Stack] = []
         self._biases: list[Stack] = []
         self.stacks: dict[str, Stack] = {}
@@ -59,7 +63,7 @@ class PerceptronKernel:
         """Set the gradient of every stack (see `Kernel`)."""
         batch = rows.shape[-1]
         dropouts = self._draw_dropout(step, batch) if self._dropout else None
-        logits = self._forward(x[rows], dropouts).reshape(-1, self._network.classes)
+        logits = self._forward(x[rows], dropouts, step).reshape(-1, self._network.classes)
         labels = y[rows].expand(self._population, batch).reshape(-1)
         # A sum over networks: no network's gradient depends on another's loss.
         (functional.cross_entropy(logits, labels, reduction="sum") / batch).backward()
@@ -67,23 +71,30 @@ class PerceptronKernel:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return the (population, batch, classes) logits of a batch (see `Kernel`)."""
         with torch.no_grad():
-            return self._forward(x, None)
+            return self._forward(x, None, None)
 
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return nothing: perceptrons have no buffers."""
         return {}
 
-    def _forward(self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None) -> torch.Tensor:
+    def _forward(
+        self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None, step: int | None
+    ) -> torch.Tensor:
         features = self._network.widths[0]
         x = x.flatten(x.ndim - len(self._network.input_shape))
         hidden = functional.pad(x, (0, padded(features) - features)).expand(self._population, -1, -1)
         for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             if layer:
-                hidden = self._activation(hidden)
+                hidden = self._activate(layer - 1, hidden, step)
                 if dropouts is not None:
                     hidden = hidden * dropouts[layer - 1]
             hidden = self._product.apply(hidden, weight.current(), bias.values, weight.values.grad, bias.values.grad)
         return hidden[:, :, : self._network.classes]
+
+    def _activate(self, place: int, hidden: torch.Tensor, step: int | None) -> torch.Tensor:
+        if self._own is None:
+            return self._activation(hidden)
+        return self._own.apply(place, hidden, slice(0, self._population), step)
 
     def _draw_dropout(self, step: int, batch: int) -> list[torch.Tensor]:
         """Draw 0 or 1 / (1 - dropout) for each hidden activation: (population or 1, batch, padded width) per layer."""

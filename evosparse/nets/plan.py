@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 from evosparse.errors import SpecError
 from evosparse.nets.geometry import Geometry, convolution, linear
+from evosparse.nets.slots import Slot
 
 _ELEMENTWISE = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.Identity, nn.LeakyReLU,
@@ -169,6 +170,7 @@ def _step(name: str, part: nn.Module, shape: tuple[int, ...], output: tuple[int,
     if type(part) in _CONVOLUTIONS:
         geometry = convolution(part, shape)
         return None if geometry is None else Weighted(name, geometry, part.bias is not None)
+    part = part.function if type(part) is Slot else part
     if type(part) in _ELEMENTWISE:
         own = copy.copy(part)
         own.inplace = False  # blocks of networks share their inputs

@@ -21,6 +21,7 @@ from evosparse.nets.initial import InitialisationSpec, initial_weights
 from evosparse.nets.kernel import Fill, Kernel, only_if_equal
 from evosparse.nets.optimize import TrainingSpec, make_optimizer, set_learning_rate
 from evosparse.nets.randomness import Purpose, Seeds, generator
+from evosparse.nets.slots import Activations
 from evosparse.nets.stack import PackedStack, Stack, initialise
 
 _CHUNK = 512  # examples evaluated at a time; fixed, because last bits depend on the shape of a batch
@@ -55,6 +56,7 @@ class Population:
         dropout: instead of the one in ``training``.
         kernel: instead of the one in ``training``. Where that is ``auto``, the densest network decides (see
             `choose_kernel`), and with it the last bits of all: name a kernel where populations are to be compared.
+        activations: of each network, in place of the architecture's; the kernel must be dense.
 
     Attributes:
         kernel: the kernel that trains.
@@ -78,6 +80,7 @@ class Population:
         device: str | None = None,
         dropout: float | None = None,
         kernel: KernelName | None = None,
+        activations: Activations | None = None,
     ) -> None:
         _expect_connections(network, connections, len(seeds))
         self.network = network
@@ -90,6 +93,7 @@ class Population:
         self._seeds = list(seeds)
         self._initial_connections = list(connections)
         self._dropout = training.dropout if dropout is None else dropout
+        self._activations = activations
 
         def fill(stacks: Mapping[str, Stack | PackedStack]) -> None:
             initialise(stacks, network, connections, seeds, initialisation, self._device)
@@ -258,6 +262,7 @@ class Population:
             self._dropout,
             self._training.precision,
             self._device,
+            self._activations,
         )
         # Only now, so that a kernel that is refused leaves everything as it was.
         self.kernel, self._kernel, self._connections = kernel, made, list(connections)

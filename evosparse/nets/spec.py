@@ -12,18 +12,20 @@ from pydantic import Field, model_validator
 from evosparse.errors import PluginError, SpecError
 from evosparse.nets.architectures import Network, multilayer_perceptron
 from evosparse.nets.inspection import inspect_module
-from evosparse.nets.modules import LENET5_MINIMUM, Activation, lenet5
+from evosparse.nets.modules import CNN_MINIMUM, LENET5_MINIMUM, Activation, cnn, lenet5
 from evosparse.plugins import resolve
 from evosparse.section import Section
 
-_HIDDEN = {"mlp": (64, 32), "lenet300": (300, 100)}
+_HIDDEN = {"mlp": (64, 32), "lenet300": (300, 100), "fcn": (32,) * 7}
+_IMAGES = {"lenet5": (lenet5, LENET5_MINIMUM), "cnn": (cnn, CNN_MINIMUM)}
 
 
 class NetworkSpec(Section):
     """Which network a campaign trains; a bare string is its name.
 
     Attributes:
-        name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units) or ``lenet5`` (see `modules.lenet5`).
+        name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units), ``fcn`` (with seven of 32 units),
+            ``lenet5`` (see `modules.lenet5`) or ``cnn`` (see `modules.cnn`).
         hidden: units of each hidden layer, for ``mlp`` alone; 64 and 32 if not given.
         activation: of all layers but the last, for the named networks; relu if not given.
         module: instead of a name, the user's factory, ``path/to/file.py:factory`` or ``package.module:factory``; it is
@@ -31,7 +33,7 @@ class NetworkSpec(Section):
         parameters: further arguments of the factory.
     """
 
-    name: Literal["mlp", "lenet300", "lenet5"] | None = None
+    name: Literal["mlp", "lenet300", "fcn", "lenet5", "cnn"] | None = None
     hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     activation: Activation | None = None
     module: str | None = None
@@ -45,7 +47,8 @@ class NetworkSpec(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> NetworkSpec:
         if (self.name is None) == (self.module is None):
-            raise ValueError("expected either a name (mlp, lenet300, lenet5) or a module (path/to/file.py:factory)")
+            names = "mlp, lenet300, fcn, lenet5, cnn"
+            raise ValueError(f"expected either a name ({names}) or a module (path/to/file.py:factory)")
         if self.hidden is not None and self.name != "mlp":
             raise ValueError("hidden is for name: mlp alone; write name: mlp, or leave hidden out")
         if self.parameters and self.module is None:
@@ -77,16 +80,17 @@ def build(spec: NetworkSpec, input_shape: Sequence[int], classes: int, base: Pat
                 f" {spec.module!r} is of type {type(factory).__name__}"
             )
         return inspect_module(partial(factory, shape, classes, **spec.parameters), shape, classes, spec.module)
-    if spec.name == "lenet5":
-        _expect_image(shape)
-        return inspect_module(partial(lenet5, shape, classes, activation), shape, classes, spec.name)
+    if spec.name in _IMAGES:
+        factory, minimum = _IMAGES[spec.name]
+        _expect_image(spec.name, shape, minimum)
+        return inspect_module(partial(factory, shape, classes, activation), shape, classes, spec.name)
     hidden = _HIDDEN[spec.name] if spec.hidden is None else spec.hidden
     return multilayer_perceptron(shape, classes, hidden, activation)
 
 
-def _expect_image(shape: tuple[int, ...]) -> None:
-    if len(shape) not in (2, 3) or min(shape[-2:]) < LENET5_MINIMUM:
+def _expect_image(name: str, shape: tuple[int, ...], minimum: int) -> None:
+    if len(shape) not in (2, 3) or min(shape[-2:]) < minimum:
         raise SpecError(
-            f"network lenet5: expected images of shape (height, width) or (channels, height, width), at least"
-            f" {LENET5_MINIMUM}x{LENET5_MINIMUM} pixels, got inputs of shape {shape}; use an mlp or your own module"
+            f"network {name}: expected images of shape (height, width) or (channels, height, width), at least"
+            f" {minimum}x{minimum} pixels, got inputs of shape {shape}; use an mlp or your own module"
         )

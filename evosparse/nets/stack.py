@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from evosparse.nets.architectures import Connections, Network
-from evosparse.nets.initial import InitialisationSpec, initial_unmasked, initial_weights
+from evosparse.nets.initial import InitialisationSpec, initial_unmasked, initial_weights, module_values
 from evosparse.nets.pattern import Pattern
 from evosparse.nets.randomness import Seeds
 
@@ -212,6 +212,12 @@ def initialise(
         device: where to compute.
     """
     own = [seed.weights for seed in seeds]
+    if spec.weights == "module":
+        for name, number, existing, values in module_values(network, connections, own, spec):
+            stacks[name].put(number, existing, values)
+        for stack in stacks.values():
+            stack.to(device)
+        return
     for index, layer in enumerate(network.layers):
         existing = [every[index] for every in connections]
         for number, values in initial_weights(network, index, existing, own, spec):

@@ -80,7 +80,7 @@ def test_bare_names_are_networks() -> None:
 @pytest.mark.parametrize(
     ("section", "value", "message"),
     [
-        (NetworkSpec, "lenet", "'mlp', 'lenet300' or 'lenet5'"),
+        (NetworkSpec, "lenet", "'lenet5' or 'cnn'"),
         (NetworkSpec, {}, "expected either a name"),
         (NetworkSpec, {"name": "mlp", "module": "a:b"}, "expected either a name"),
         (NetworkSpec, {"name": "lenet300", "hidden": [3]}, "hidden is for name: mlp alone"),
