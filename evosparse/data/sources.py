@@ -18,8 +18,15 @@ from evosparse.errors import DataError, nearest
 
 FOLDER_VARIABLE = "EVOSPARSE_DATA"
 _BUNDLED = ("breast_cancer", "digits", "iris", "wine")
-# OpenML has these as tables of 70,000 x 784 pixels, the official training part in the first 60,000 rows.
-_OPENML_NAMES = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
+_OPENML_NAMES = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST", "kmnist": "Kuzushiji-MNIST", "usps": "USPS"}
+# OpenML has these as tables: name, shape of the table, pixels a side, and how many rows come first as the official training
+# part; those of USPS are in no official order.
+_OPENML_IMAGES = {
+    "mnist_784": ((70000, 784), 28, 60000),
+    "fashion-mnist": ((70000, 784), 28, 60000),
+    "kuzushiji-mnist": ((70000, 784), 28, 60000),
+    "usps": ((9298, 256), 16, None),
+}
 
 
 def find(spec: DataSpec, base: Path | None = None) -> RawData:
@@ -152,9 +159,12 @@ def _read_openml(name: str, bunch: Bunch) -> RawData:
         x = x.toarray()
     if y.dtype == object and y.ndim == 1:
         y = labels_of_texts([str(label) for label in y])
-    if name.partition("@")[0].lower() in map(str.lower, _OPENML_NAMES.values()) and x.shape == (70000, 784):
-        x = x.reshape(-1, 28, 28)
-        train, test = checked_part(x[:60000], y[:60000], where, where), checked_part(x[60000:], y[60000:], where, where)
+    shape, side, official = _OPENML_IMAGES.get(name.partition("@")[0].lower(), (None, 0, None))
+    if x.shape == shape:
+        x = x.reshape(-1, side, side)
+        if official is None:
+            return RawData(name=where, where=where, train=checked_part(x, y, where, where))
+        train, test = (checked_part(x[rows], y[rows], where, where) for rows in (slice(official), slice(official, None)))
         return RawData(name=where, where=where, train=train, test=test)
     return RawData(
         name=where,

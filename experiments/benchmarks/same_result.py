@@ -1,10 +1,12 @@
 """One campaign run in many ways, and killed at random moments and resumed: its digest must always be the same.
 
-A genetic search over masks on digits, with examination: uninterrupted in one process, with and without cache and
-progress; with workers; and runs that are killed with SIGKILL (the driver alone; a worker, then the driver; the whole
-process tree), each in its own run directory. Prints a table; the exit code is 1 if a digest differs.
+A genetic search over masks on digits, or a cooperative one over activation functions, with examination: uninterrupted in
+one process, with and without cache and progress; with workers; and runs that are killed with SIGKILL (the driver alone; a
+worker, then the driver; the whole process tree), each in its own run directory. Prints a table; the exit code is 1 if a
+digest differs.
 
     python experiments/benchmarks/same_result.py --workers 1 2 4 --kills 20
+    python experiments/benchmarks/same_result.py --kind activations --workers 1 2 4 --kills 20
 """
 
 from __future__ import annotations
@@ -31,16 +33,26 @@ from evosparse.engine.store import Store
 
 CAMPAIGN = """
 name: same-result
-kind: masks
+kind: {kind}
 seed: 7
-stop: {{generations: {generations}}}
 evaluation: {{batch: 4}}
 data: digits
-network: {{name: mlp, hidden: [32]}}
 training: {{optimizer: adam, learning_rate: 0.005, batch: 64}}
-search: {{method: genetic, sparsity: 0.9, population: 10, epochs: {epochs}}}
 examination: {{epochs: 3, seeds: 2}}
 """
+SEARCHES = {
+    "masks": """
+stop: {{generations: {generations}}}
+network: {{name: mlp, hidden: [32]}}
+search: {{method: genetic, sparsity: 0.9, population: 10, epochs: {epochs}}}
+""",
+    # Ends by itself, when its budget does: in the middle of a generation.
+    "activations": """
+network: {{name: mlp, hidden: [32, 32, 32]}}
+search: {{method: cooperative, n: {n}, collaborators: two_draws, trials: 2}}
+fitness: {{epochs: {epochs}}}
+""",
+}
 VARIANTS = {
     "with progress": (),
     "without cache": ("--quiet", "--set", "evaluation.cache=false"),
@@ -73,6 +85,7 @@ class Row:
 def main() -> None:
     """Run everything, print the table, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=SEARCHES, default="masks")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4], help="numbers of workers, besides none")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--kill-workers", type=int, default=2, help="workers of the runs that are killed")
@@ -95,7 +108,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield the row of every run."""
-    file = write_campaign(folder, options.generations, options.epochs)
+    file = write_campaign(folder, options.kind, options.generations, options.epochs)
     whole = Commands(folder / "whole")
     yield _told(whole.row("in-process", whole.run(file, 0, "--quiet")))
     for name, arguments in VARIANTS.items():
@@ -115,10 +128,11 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         yield _told(killed_run(file, folder / f"killed{number}", KILLS[kind], options.kill_workers, span, rng))
 
 
-def write_campaign(folder: Path, generations: int, epochs: int) -> Path:
-    """Write the campaign file and return its path."""
+def write_campaign(folder: Path, kind: str, generations: int, epochs: int) -> Path:
+    """Write a campaign file of one of the kinds in `SEARCHES`, with at least two generations, and return its path."""
     file = folder / "same_result.yaml"
-    file.write_text(CAMPAIGN.format(generations=generations, epochs=epochs))
+    text = CAMPAIGN + SEARCHES[kind]
+    file.write_text(text.format(kind=kind, generations=generations, n=2 * (generations - 1), epochs=epochs))
     return file
 
 

@@ -202,16 +202,31 @@ def test_openml_tables_without_classes_are_refused(
             find(DataSpec(name=name))
 
 
-def test_mnist_of_openml_becomes_images_with_the_official_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist", "openml:Kuzushiji-MNIST", "openml:mnist_784@1"])
+def test_mnist_and_its_kin_of_openml_become_images_with_the_official_parts(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVOSPARSE_DATA", raising=False)
     pixels = np.zeros((70000, 784), dtype=np.uint8)
     pixels[60000:] = 1
     labels = np.array(["0", "1"] * 35000, dtype=object)
     names = [f"pixel{index}" for index in range(784)]
     bunch = Bunch(data=pixels, target=labels, categories={}, feature_names=names)
     monkeypatch.setattr(datasets, "fetch_openml", lambda **query: bunch)
-    raw = find(DataSpec(name="mnist"))
+    raw = find(DataSpec(name=name))
     assert raw.train.x.shape == (60000, 28, 28) and not raw.train.x.any()
     assert raw.test.x.shape == (10000, 28, 28) and raw.test.x.all()
+
+
+def test_usps_of_openml_becomes_images_without_an_official_test_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.arange(9298 * 256, dtype=np.float64).reshape(9298, 256)
+    labels = np.array(["1", "2"] * 4649, dtype=object)
+    bunch = Bunch(data=pixels, target=labels, categories={}, feature_names=[f"v{index}" for index in range(256)])
+    monkeypatch.delenv("EVOSPARSE_DATA", raising=False)
+    monkeypatch.setattr(datasets, "fetch_openml", lambda **query: bunch)
+    raw = find(DataSpec(name="usps"))
+    assert raw.test is None and raw.train.x.shape == (9298, 16, 16)
+    assert (raw.train.x[1] == pixels[1].reshape(16, 16)).all()
 
 
 def test_a_target_where_there_are_no_columns_is_refused(tmp_path: Path) -> None:
