@@ -64,7 +64,8 @@ def source(functions: Mapping[str, Expression], primitives: PrimitiveSet, note: 
             computes something else by itself.
     """
     names = {part.name for expression in functions.values() for part in expression.parts() if part.arguments}
-    own = [primitives.named(name) for name in sorted(names) if primitives.named(name) is not PUBLISHED.get(name)]
+    used = [primitives.named(name) for name in sorted(names)]
+    own = [primitive for primitive in used if primitive.source.startswith(f"{primitive.name}(")]
     for primitive in own:
         if not primitive.definition:
             what = f"expected the text of the primitive {primitive.name!r}"

@@ -192,6 +192,9 @@ def primitive_of(function: object, reference: str) -> Primitive:
     arity = _arity(function, reference)
     _expect_elementwise(function, arity, reference)
     arguments = ", ".join(f"{{{index}}}" for index in range(arity))
+    for place, module in (("torch", torch), ("functional", functional)):
+        if getattr(module, name, None) is function:
+            return Primitive(name, function, arity, f"{place}.{name}({arguments})")
     return Primitive(name, function, arity, f"{name}({arguments})", _definition(function))
 
 
