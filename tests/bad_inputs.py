@@ -24,6 +24,17 @@ search: {method: kstarts, k: 2, judged_by: accuracy, train_during: masked}
 evaluation: {workers: 0}
 examination: {epochs: 1, seeds: 1, members: 0, baselines: []}
 """
+ACTIVATIONS = """
+name: functions
+kind: activations
+data: wine
+network: {name: mlp, hidden: [8, 8, 8]}
+functions: {constants: [0.5]}
+search: {method: coevolution, n: 2}
+fitness: {epochs: 1}
+evaluation: {workers: 0}
+examination: {epochs: 2, seeds: 2, baselines: [relu(x)]}
+"""
 FITNESS = "from evosparse import fitness\n\n\n@fitness(maximize='x')\ndef f(mask, share=0.5):\n    return share\n"
 CLASS = """from evosparse import Fitness
 
@@ -73,6 +84,23 @@ def changed(name: str, old: str, new: str, *told: str) -> Case:
     """A campaign file with one thing wrong."""
     assert old in GOOD
     return campaign(name, GOOD.replace(old, new), *told)
+
+
+def functions(name: str, text: str, *told: str) -> Case:
+    """An override that is wrong, on a campaign file about activation functions that is right."""
+    words = ("run", "functions.yaml", "--set", text)
+    return Case(name, words, told, file("functions.yaml", ACTIVATIONS))
+
+
+def own_function(name: str, stem: str, source: str, *told: str, more: str = "") -> Case:
+    """A user's function that is no primitive, or cannot be used as one."""
+    words = ("run", "functions.yaml", "--set", f"functions={{primitives: [max, '{stem}.py:f']{more}}}")
+
+    def prepare() -> None:
+        Path("functions.yaml").write_text(ACTIVATIONS)
+        Path(f"{stem}.py").write_text(source)
+
+    return Case(name, words, told, prepare)
 
 
 def data(name: str, path: str, *told: str, prepare: Callable[[], object] = lambda: None, more: str = "") -> Case:
@@ -323,4 +351,48 @@ PLUGINS = [
     network("the wrong outputs", "net_outputs", "from torch import nn\n\n\ndef make(shape, classes):\n"
             "    return nn.Sequential(nn.Linear(13, 7))\n", "expected logits", "(2, 7)", "of 3 outputs"),
 ]  # fmt: skip
-CASES = [*CAMPAIGNS, *OVERRIDES, *DATA, *RUNS, *PLACES, *PLUGINS]
+FUNCTIONS = [
+    functions("no method over functions", "search.method=coevolve", "search.method", "did you mean 'coevolution'?"),
+    functions("no generations of functions", "search.n=0", "search.n: expected a whole number >= 1", "got 0"),
+    functions("a key of another method", "search.trials=2", "search.trials: unknown key", "'coevolution'", "schedule"),
+    functions("an unknown encoding", "search.encoding={name: grid}", "search.encoding.name", "'grid'", "cgp, tree"),
+    functions("a key of another encoding", "search.encoding={name: cgp, height: 3}", "height: unknown key", "columns"),
+    functions("depths the wrong way round", "search.encoding={name: tree, depth: [3, 1]}", "search.encoding: expected",
+              "least <= greatest", "got [3, 1]"),
+    functions("undecided about duplicates", "search.duplicates=maybe", "'structure' or 'behaviour'", "got 'maybe'"),
+    functions("an unknown direction", "search.direction=minimise", "'legacy_minimise'", "did you mean 'maximise'?"),
+    functions("half a formula", "search.baseline='relu(x'", "expected a formula of x", "'relu(x'", "write one such as"),
+    functions("a formula of y", "examination.baselines=[relu(y)]", "'relu(y)': expected x", "got 'y': mend it"),
+    functions("a formula that divides", "examination.baselines=[1 / x]", "'1 / x'", "+, -, * or a primitive"),
+    functions("a formula of the unknown", "search={method: standard, functions: [rellu(x)]}", "'rellu(x)'",
+              "unknown primitive 'rellu'", "did you mean 'relu'?"),
+    functions("one argument of two", "search={method: standard, functions: [max(x)]}", "'max(x)'",
+              "expected 2 arguments of max, got 1"),
+    functions("no standard function", "search={method: standard, functions: []}", "search.functions", "at least 1"),
+    functions("an unknown primitive", "functions.primitives=[max, tanj]", "functions.primitives: unknown primitive",
+              "'tanj'", "did you mean 'tanh'?", "path/to/file.py:function"),
+    functions("no primitive", "functions.primitives=[]", "functions.primitives", "got none"),
+    functions("none but the excluded", "functions={primitives: [rrelu], rrelu: exclude}", "primitives", "got none"),
+    functions("a primitive twice", "functions.primitives=[max, tanh, max]", "different names", "'max' twice"),
+    functions("a constant twice", "functions.constants=[1, 1.0]", "functions.constants", "different numbers", "1.0"),
+    functions("a constant beyond single precision", "functions.constants=[1e39]", "single precision", "1e+39"),
+    functions("no layer for a function", "network.hidden=[]", "expected places for activation functions", "mlp hidden"),
+    functions("a kernel of one function", "training.kernel=packed", "training.kernel: packed", "use dense or auto"),
+    functions("parameters of no function", "fitness.parameters={share: 1}", "fitness: parameters", "none is named"),
+    functions("epochs of another's fitness", "fitness={function: 'some.py:f', epochs: 2}", "fitness: epochs",
+              "hand it over as a parameter"),
+    functions("pixels of a table", "data={name: wine, resize: 8}", "data.resize", "images", "(178, 13)", "remove"),
+    own_function("no such function", "own_missing", "g = 1\n", "own_missing.py has no 'f'", "(valid: g)"),
+    own_function("a constant for a function", "own_number", "f = 3\n", "own_number.py:f", "a function", "got int"),
+    own_function("three arguments", "own_three", "def f(x, y, z):\n    return x\n", "own_three.py:f",
+                 "expected a function of one or two tensors", "(x, y, z)", "mend"),
+    own_function("another shape", "own_shape", "def f(x):\n    return x.flatten()\n", "own_shape.py:f",
+                 "the arguments' shape (2, 32), got (64,)", "mend"),
+    own_function("numbers that look at others", "own_softmax", "def f(x):\n    return x.softmax(-1)\n",
+                 "own_softmax.py:f", "in its own place", "mend"),
+    own_function("a function that fails", "own_fails", "def f(x):\n    return x.swish()\n", "own_fails.py:f: fails",
+                 "AttributeError", "mend"),
+    own_function("compiled functions of one's own", "own_fine", "def f(x):\n    return x.sin()\n",
+                 "functions.computation", "primitives of your own", "tensors or auto", more=", computation: compiled"),
+]  # fmt: skip
+CASES = [*CAMPAIGNS, *OVERRIDES, *DATA, *RUNS, *PLACES, *PLUGINS, *FUNCTIONS]

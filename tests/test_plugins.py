@@ -26,9 +26,18 @@ name: checked
 kind: masks
 data: wine
 network: {name: mlp, hidden: [8]}
-search: {method: kstarts, scope: global, k: 3}
+search: {method: kstarts, scope: global, k: 30}
+"""
+FUNCTIONS = """
+name: checked
+kind: activations
+data: wine
+network: {name: mlp, hidden: [8, 8, 8]}
+functions: {computation: tensors}
+search: {method: coevolution, n: 3}
 """
 HEAD = "from evosparse import fitness\n\n\n@fitness(maximize='x')\n"
+REFUSING = HEAD.replace("import fitness", "import Invalid, fitness")
 
 
 @pytest.fixture
@@ -37,10 +46,12 @@ def examples(forgetful: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES, forgetful / "elsewhere", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-def checked(source: str, forgetful: Path, stem: str, evosparse: Evosparse, workers: int = 0) -> Said:
+def checked(
+    source: str, forgetful: Path, stem: str, evosparse: Evosparse, workers: int = 0, campaign: str = CAMPAIGN
+) -> Said:
     """Run check-fitness on a campaign with the function or class `f` of a file."""
     (forgetful / f"{stem}.py").write_text(source)
-    (forgetful / "campaign.yaml").write_text(f"{CAMPAIGN}fitness: {stem}.py:f\n")
+    (forgetful / "campaign.yaml").write_text(f"{campaign}fitness: {stem}.py:f\n")
     said = evosparse("check-fitness", forgetful / "campaign.yaml", "--workers", workers)
     assert "Traceback" not in said.err and said.err.count("error:") == (said.code != 0)
     return said
@@ -131,6 +142,48 @@ def test_check_fitness_finds_genomes_that_judge_each_other(forgetful: Path, evos
     source += "    def evaluate(self, genomes, seeds):\n        return [{'rank': len(genomes)} for _ in genomes]\n"
     said = checked(source, forgetful, "relative_fitness", evosparse)
     assert said.code == 2 and "rank 2.0 first, rank 1.0 when evaluated alone" in said.err
+
+
+def test_check_fitness_passes_over_what_is_refused_on_purpose(forgetful: Path, evosparse: Evosparse) -> None:
+    source = f"{REFUSING}def f(mask):\n    return 1.0 if int(mask.key, 16) % 4 == 3 else Invalid('too odd')\n"
+    said = checked(source, forgetful, "picky_fitness", evosparse)
+    assert said.code == 0, said.err
+    assert "runs here: x 1.0" in said.out and "genomes, the first: too odd" in said.out and said.out.endswith("ok\n")
+
+
+def test_check_fitness_says_nothing_of_refusals_where_there_are_none(forgetful: Path, evosparse: Evosparse) -> None:
+    said = checked(f"{HEAD}def f(mask):\n    return 1.0\n", forgetful, "content_fitness", evosparse)
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == ["found", "runs here", "repeatable", "ok"]
+
+
+def test_check_fitness_gives_up_where_nothing_is_measured(forgetful: Path, evosparse: Evosparse) -> None:
+    source = f"{REFUSING}def f(mask):\n    return Invalid('never\\nin a line')\n"
+    said = checked(source, forgetful, "never_fitness", evosparse)
+    assert said.code == 2 and "measures of one of the first 20 genomes" in said.err and "'never in a line'" in said.err
+
+
+@pytest.mark.parametrize(("returned", "told"), [("None", "expected a number for 'x'"), ("1 / 0", "line 6")])
+def test_check_fitness_never_passes_over_what_is_broken(
+    returned: str, told: str, forgetful: Path, evosparse: Evosparse
+) -> None:
+    source = f"{REFUSING}def f(mask):\n    return Invalid('even') if int(mask.key, 16) % 2 else {returned}\n"
+    said = checked(source, forgetful, "broken_fitness", evosparse)
+    assert said.code == 2 and told in said.err and "even" not in said.err
+
+
+def test_check_fitness_asks_a_search_for_its_next_generation(forgetful: Path, evosparse: Evosparse) -> None:
+    # The first generation is the baseline alone.
+    source = f"{REFUSING}def f(triple):\n    return Invalid('as ever') if len(set(triple.expressions)) == 1 else 0.5\n"
+    said = checked(source, forgetful, "novel_fitness", evosparse, campaign=FUNCTIONS)
+    assert said.code == 0, said.err
+    assert "runs here: x 0.5" in said.out and "refused 1 of 3 genomes, the first: as ever" in said.out
+
+
+def test_check_fitness_finds_genomes_that_judge_those_before_them(forgetful: Path, evosparse: Evosparse) -> None:
+    source = "from evosparse import Fitness\n\n\nclass f(Fitness):\n    objectives = {'rank': 'min'}\n\n"
+    source += "    def evaluate(self, genomes, seeds):\n        return [{'rank': len(genomes)} for _ in genomes]\n"
+    said = checked(source, forgetful, "relative_triples", evosparse, campaign=FUNCTIONS)
+    assert said.code == 2 and "rank 1.0 first, rank 2.0 when evaluated beside another" in said.err
 
 
 def test_check_fitness_tells_where_an_exception_was_raised(forgetful: Path, evosparse: Evosparse) -> None:

@@ -35,7 +35,7 @@ def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_fenced_block_is_named_and_tested() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
-    assert set(BLOCKS) == {"run", "tests", "tour", "python", "plugin"}
+    assert set(BLOCKS) == {"run", "tests", "tour", "activations", "python", "plugin"}
 
 
 def test_the_first_command_runs_the_default_campaign(place: Path) -> None:
@@ -54,6 +54,14 @@ def test_the_tour_runs(place: Path) -> None:
     printed = [run(command, place).stdout for command in BLOCKS["tour"].strip().splitlines()]
     assert re.fullmatch(r"[0-9a-f]{64}\n", printed[-1])
     assert (place / "runs" / "winner.safetensors").exists()
+
+
+def test_the_commands_about_activation_functions_run(place: Path) -> None:
+    printed = [run(command, place).stdout for command in BLOCKS["activations"].strip().splitlines()]
+    assert "relu(x) everywhere" in printed[0] and "input" in printed[1]
+    scope: dict[str, type] = {}
+    exec((place / "runs" / "winner.py").read_text(), scope)
+    assert all(name in scope for name in ("InputActivation", "HiddenActivation", "OutputActivation"))
 
 
 def test_the_python_program_runs(place: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from evosparse.activations.cgp import Grid
 from evosparse.activations.expression import Expression, parse
-from evosparse.activations.primitives import Alphabet
+from evosparse.activations.primitives import Alphabet, PrimitiveSet
 from evosparse.activations.tree import Tree
+from evosparse.errors import SpecError
 from evosparse.nets import Role
 
 _VERSION = 1
@@ -159,3 +160,24 @@ class Triple:
 def everywhere(roles: Sequence[Role], genes: Genes) -> Triple:
     """Return the triple with one function in all places."""
     return Triple(tuple(roles), (genes,) * len(roles))
+
+
+def given(formula: str, roles: Sequence[Role], primitives: PrimitiveSet, where: str) -> Triple:
+    """Return the triple with the function of a formula in all places.
+
+    Args:
+        formula: of the primitives, or of published ones.
+        roles: of the network's slots.
+        primitives: of the search.
+        where: the key of the campaign file that holds it, for errors.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    alphabet = Alphabet(tuple(primitives.arities.items()), primitives.constants)
+    triple = everywhere(roles, Formula(alphabet, formula))
+    try:
+        triple.expressions  # read now, so that a wrong one is refused before anything runs
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+    return triple

@@ -70,7 +70,8 @@ def _source(
 def _json(
     problem: ActivationProblem, candidate: Candidate, path: Path, seed: int, metadata: Mapping[str, str]
 ) -> Mapping[str, object]:
-    document = {"functions": _formulas(candidate.genome), "measures": dict(candidate.outcome.measures), **metadata}
+    values = {name: json.loads(metadata[name]) for name in ("campaign", "measures", "notes")}
+    document = {"functions": _formulas(candidate.genome), **metadata, **values}
     path.write_text(json.dumps(document, indent=2) + "\n")
     return {"file": str(path), "functions": _formulas(candidate.genome)}
 

@@ -184,7 +184,8 @@ def primitive_of(function: object, reference: str) -> Primitive:
         PluginError: it is no such function.
     """
     if not callable(function) or not hasattr(function, "__name__"):
-        raise PluginError(f"{reference}: expected a function of one or two tensors, got {type(function).__name__}")
+        expected = "expected a function of one or two tensors, as in def swish(x)"
+        raise PluginError(f"{reference}: {expected}, got {type(function).__name__}: name a function")
     name = function.__name__
     # A formula means the published primitive by that name, and knows whether its arguments may change places.
     if not name.isidentifier() or name in PUBLISHED or name == VARIABLE:

@@ -10,15 +10,9 @@ from pydantic import Field
 
 from evosparse.activations.examination import ExaminationBench, ExaminationSpec, Examiner, TripleTrial
 from evosparse.activations.fitness import FitnessSpec, TrainedFitness
-from evosparse.activations.genome import Formula, Triple, everywhere
+from evosparse.activations.genome import Triple, given
 from evosparse.activations.methods import AnyMethod, Coevolution
-from evosparse.activations.primitives import (
-    PUBLISHED,
-    RANDOM,
-    Alphabet,
-    PrimitiveSet,
-    find_primitives,
-)
+from evosparse.activations.primitives import PUBLISHED, RANDOM, PrimitiveSet, find_primitives
 from evosparse.activations.workbench import Computation, Workbench, preferred_computation
 from evosparse.data import DataSet, DataSpec, load, merged
 from evosparse.engine.candidate import Candidate
@@ -151,7 +145,9 @@ class ActivationProblem(Problem):
         self.examined = ExaminationBench(self.bench, merged(data.search), data.test, data.spare)
         examiner = Examiner(spec.examination.epochs, spec.examination.published_trace)
         self.examination = Stage(examiner, self.examined, TripleTrial)
-        self._baselines = [self._everywhere(formula) for formula in spec.examination.baselines]
+        self._baselines = [
+            given(formula, self.bench.roles, primitives, "examination.baselines") for formula in spec.examination.baselines
+        ]
         self.data_hash = data.hash
         self.notes = (*_choices(spec, self.search.budget), *([LEGACY] if spec.search.direction != "maximise" else []))
         users = [
@@ -168,12 +164,6 @@ class ActivationProblem(Problem):
         fitness = as_fitness(own) if own is not None else find_fitness(chosen.function, chosen.parameters, base)
         spec.search.check_fitness(fitness)
         return fitness
-
-    def _everywhere(self, formula: str) -> Triple:
-        alphabet = Alphabet(tuple(self.bench.primitives.arities.items()), self.bench.primitives.constants)
-        triple = everywhere(self.bench.roles, Formula(alphabet, formula))
-        triple.expressions  # a wrong formula is refused before anything runs
-        return triple
 
     def trials(self, hall_of_fame: Sequence[Candidate]) -> list[TripleTrial]:
         """Return the winner's trials, and those of the standard functions over the same seeds."""

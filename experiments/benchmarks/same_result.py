@@ -1,9 +1,9 @@
 """One campaign run in many ways, and killed at random moments and resumed: its digest must always be the same.
 
-A genetic search over masks on digits, or a cooperative one over activation functions, with examination: uninterrupted in
-one process, with and without cache and progress; with workers; and runs that are killed with SIGKILL (the driver alone; a
-worker, then the driver; the whole process tree), each in its own run directory. Prints a table; the exit code is 1 if a
-digest differs.
+A genetic search over masks on digits, or a cooperative one over activation functions, with examination:
+uninterrupted in one process, with and without cache and progress; with workers; and runs that are killed with SIGKILL
+(the driver alone; a worker, then the driver; the whole process tree), each in its own run directory. Prints a table;
+the exit code is 1 if a digest differs.
 
     python experiments/benchmarks/same_result.py --workers 1 2 4 --kills 20
     python experiments/benchmarks/same_result.py --kind activations --workers 1 2 4 --kills 20
@@ -198,7 +198,7 @@ class Commands:
         return self.clean()
 
     def kill(self, file: Path, workers: int, kill: str, moment: float) -> bool:
-        """Run the campaign and kill it; return whether it was still running then."""
+        """Run the campaign and kill it; return whether there was something left to do then."""
         driver = self._begin("run", str(file), "--out", str(self.out), "--workers", str(workers))
         appeared = self._await_database(driver)
         with suppress(subprocess.TimeoutExpired):
@@ -213,7 +213,7 @@ class Commands:
             signal_all(family if kill == KILLS[2] else [process for process in family if process.pid == driver.pid])
         driver.wait()
         self._watch(driver)
-        return alive
+        return alive and not self.finished()  # a process lives on for a while after its campaign is done
 
     def resume(self, workers: int) -> int:
         """Resume until the campaign is done; return how many processes all this left behind."""
@@ -223,6 +223,11 @@ class Commands:
     def clean(self) -> int:
         """End what earlier commands have left behind; return how many processes that were."""
         return end(self._started)
+
+    def finished(self) -> bool:
+        """Return whether the campaign is done."""
+        with Store.open(self.out) as store:
+            return store.finished
 
     def committed(self) -> int:
         """Return the number of generations in the database."""

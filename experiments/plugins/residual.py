@@ -1,7 +1,7 @@
 """A network of one's own with places for activation functions: a residual network of linear layers.
 
-`evosparse.nets.Slot` marks each place with the role of the function that goes there; the roles that occur, each once, are
-what is evolved. Trained without evosparse the slots are ReLUs, so the module remains an ordinary one.
+`evosparse.nets.Slot` marks each place with the role of the function that goes there; for each role that occurs one
+function is evolved. Trained without evosparse the slots are ReLUs, so the module remains an ordinary one.
 """
 
 from __future__ import annotations

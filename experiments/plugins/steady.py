@@ -1,7 +1,7 @@
 """A fitness function of one's own over activation functions: those whose networks answer right on noisy examples too.
 
-It is called with a `Triple` of functions; ``data`` is the campaign's workbench, which trains networks with them. A triple
-that cannot be measured is answered with `Invalid` and the reason, which costs this one candidate.
+It is called with a `Triple` of functions; ``data`` is the campaign's workbench, which trains networks with them. A
+triple that cannot be measured is answered with `Invalid` and the reason, which costs this one candidate.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import nn
 
 from evosparse import Campaign, Evaluation, Invalid, SeedKey, activations, fitness
 from evosparse.activations.examination import ExaminationBench, Examiner, TripleTrial, train_to_the_end
-from evosparse.activations.genome import Triple
+from evosparse.activations.genome import Triple, given
 from evosparse.activations.module import Activation
 from evosparse.data import DataSet, SearchData, merged
 from evosparse.engine.fitness import Resources
@@ -36,7 +36,7 @@ def prepared(made: activations.Problem) -> activations.TrainedFitness:
 
 
 def triple(made: activations.Problem, *formulas: str) -> Triple:
-    genes = [made._everywhere(formula).genes[0] for formula in formulas]
+    genes = [given(formula, made.bench.roles, made.bench.primitives, "test").genes[0] for formula in formulas]
     return Triple(made.bench.roles, tuple(genes))
 
 
@@ -195,9 +195,9 @@ def test_a_users_fitness_over_triples_drives_the_search(moons: DataSet, tmp_path
         ({"functions": activations.FunctionsSpec(primitives=("tanh", "rellu"))}, "unknown primitive 'rellu'.*relu"),
         ({"functions": activations.FunctionsSpec(primitives=("rrelu",), rrelu="exclude")}, "got none"),
         ({"functions": activations.FunctionsSpec(primitives=("tanh", "tanh"))}, "got 'tanh' twice"),
-        ({"search": activations.Coevolution(baseline="rellu(x)")}, "unknown primitive 'rellu'"),
-        ({"search": activations.Standard(functions=("max(x)",))}, "expected 2 arguments of max, got 1"),
-        ({"examination": activations.ExaminationSpec(baselines=("x /",))}, "expected a formula of x"),
+        ({"search": activations.Coevolution(baseline="rellu(x)")}, "search.baseline: .rellu.x..: unknown primitive 'rellu'"),
+        ({"search": activations.Standard(functions=("max(x)",))}, "search.functions: .*expected 2 arguments of max, got 1"),
+        ({"examination": activations.ExaminationSpec(baselines=("x /",))}, "examination.baselines: expected a formula of x"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(moons: DataSet, options: dict, message: str) -> None:

@@ -14,8 +14,8 @@ from deap import base, tools
 from pydantic import Field
 
 from evosparse.activations.cgp import CGP
-from evosparse.activations.genome import Formula, Genes, Triple, everywhere
-from evosparse.activations.primitives import Alphabet, PrimitiveSet
+from evosparse.activations.genome import Genes, Triple, given
+from evosparse.activations.primitives import PrimitiveSet
 from evosparse.activations.tree import GeneticProgramming
 from evosparse.activations.workbench import behaviour
 from evosparse.engine.candidate import Candidate
@@ -106,9 +106,7 @@ class ActivationSearch(Search):
         self.incumbent: Candidate | None = None
         self.spent = 0
         self.asked = 0
-        every = Alphabet(tuple(primitives.arities.items()), primitives.constants)
-        self._baseline = everywhere(self.roles, Formula(every, parameters.baseline))
-        self._baseline.expressions  # a wrong formula is refused before anything runs
+        self._baseline = given(parameters.baseline, self.roles, primitives, "search.baseline")
         self._identity = _identity(parameters.duplicates, primitives)
 
     @property

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from evosparse.activations.genome import Formula, everywhere
+from evosparse.activations.genome import given
 from evosparse.activations.methods.base import ActivationSearch, Method, Role
-from evosparse.activations.primitives import Alphabet, PrimitiveSet
+from evosparse.activations.primitives import PrimitiveSet
 from evosparse.engine.candidate import Candidate
 from evosparse.engine.seeds import SeedKey
 
@@ -38,10 +38,7 @@ class StandardSearch(ActivationSearch):
 
     def __init__(self, parameters: Standard, roles: Sequence[Role], primitives: PrimitiveSet) -> None:
         super().__init__(parameters, roles, primitives)
-        every = Alphabet(tuple(primitives.arities.items()), primitives.constants)
-        self._triples = [everywhere(self.roles, Formula(every, formula)) for formula in parameters.functions]
-        for triple in self._triples:
-            triple.expressions  # a wrong formula is refused before anything runs
+        self._triples = [given(own, self.roles, primitives, "search.functions") for own in parameters.functions]
 
     @property
     def generations(self) -> int:
