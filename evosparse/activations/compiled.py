@@ -69,6 +69,10 @@ def program(function: Expression) -> Program:
     return Program(np.array(codes, np.int32).reshape(-1, 3), np.array(values, np.float32), tuple(random))
 
 
+Joined = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]
+"""Instructions of all networks, their values, where each network's begin, and the seeds of their random slopes."""
+
+
 class CompiledActivations:
     """Activation functions of a population on the CPU, of published primitives alone (see `nets.Activations`).
 
@@ -83,41 +87,29 @@ class CompiledActivations:
         self._always_random = always_random
         made = {function: program(function) for own in functions for function in own}
         self._programs = [[made[function] for function in own] for own in functions]
-        self._joined: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._joined: dict[tuple[int, int, int, bool], Joined] = {}
 
     def apply(self, place: int, x: torch.Tensor, networks: slice, step: int | None) -> torch.Tensor:
         """Apply each network's own function (see `nets.Activations`)."""
-        programs = self._programs[place][networks]
-        where = (place, networks.start, networks.stop)
-        if where not in self._joined:
-            self._joined[where] = _join(programs)
-        codes, values, starts = self._joined[where]
-        noise = np.empty((0, 1), np.float32)
-        if step is not None or self._always_random:
-            codes, noise = self._with_noise(programs, codes, starts, networks, place, x.shape[1:], step)
-        return _Compiled.apply(x.float(), codes, values, starts, noise).to(x.dtype)
+        return _Compiled.apply(x.float(), *self._code(place, networks, x.shape[1:], step)).to(x.dtype)
 
-    def _with_noise(
-        self,
-        programs: Sequence[Program],
-        codes: np.ndarray,
-        starts: np.ndarray,
-        networks: slice,
-        place: int,
-        shape: Sequence[int],
-        step: int | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Let applications of ``rrelu`` read slopes that are drawn now, in place of their mean."""
-        if not any(own.random for own in programs):
-            return codes, np.empty((0, 1), np.float32)
-        seeds = self._seeds[networks]
-        distinct = list(dict.fromkeys(seeds))
-        codes = codes.copy()
-        for start, own, seed in zip(starts, programs, seeds):
-            for instruction in own.random:
-                codes[start + instruction, 0] = _RANDOM_SLOPE
-                codes[start + instruction, 2] = distinct.index(seed)
-        return codes, slopes(distinct, place, shape, step).flatten(1).numpy()
+    def differentiate(
+        self, place: int, x: torch.Tensor, networks: slice, step: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return values and derivatives of each network's own function (see `nets.Activations`)."""
+        return _execute(x, *self._code(place, networks, x.shape[1:], step))
+
+    def _code(
+        self, place: int, networks: slice, shape: Sequence[int], step: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return instructions, their values, where each network's begin, and random slopes."""
+        random = step is not None or self._always_random
+        where = (place, networks.start, networks.stop, random)
+        if where not in self._joined:
+            self._joined[where] = _join(self._programs[place][networks], self._seeds[networks] if random else None)
+        codes, values, starts, seeds = self._joined[where]
+        noise = slopes(seeds, place, shape, step).flatten(1).numpy() if seeds else np.empty((0, 1), np.float32)
+        return codes, values, starts, noise
 
 
 class _Compiled(torch.autograd.Function):
@@ -125,12 +117,14 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: FunctionCtx, x: torch.Tensor, codes: np.ndarray, values: np.ndarray, starts: np.ndarray, noise: np.ndarray
+        context: FunctionCtx,
+        x: torch.Tensor,
+        codes: np.ndarray,
+        values: np.ndarray,
+        starts: np.ndarray,
+        noise: np.ndarray,
     ) -> torch.Tensor:
-        out, derivative = torch.empty_like(x), torch.empty_like(x)
-        flat = [tensor.detach().view(len(x), -1).numpy() for tensor in (x, out, derivative)]
-        registers = np.empty((2, int(np.diff(starts).max(initial=0)) + 1, _BLOCK), np.float32)
-        _run(codes, values, starts, noise, registers, np.empty(_BLOCK, np.int32), *flat)
+        out, derivative = _execute(x, codes, values, starts, noise)
         context.save_for_backward(derivative)
         return out
 
@@ -142,10 +136,33 @@ class _Compiled(torch.autograd.Function):
         return derivative.mul_(error), None, None, None, None
 
 
-def _join(programs: Sequence[Program]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the instructions of all networks one after the other, and where each network's begin."""
+def _execute(
+    x: torch.Tensor, codes: np.ndarray, values: np.ndarray, starts: np.ndarray, noise: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the values and the derivatives of each network's function."""
+    out, derivative = torch.empty_like(x), torch.empty_like(x)
+    flat = [tensor.detach().view(len(x), -1).numpy() for tensor in (x, out, derivative)]
+    registers = np.empty((2, int(np.diff(starts).max(initial=0)) + 1, _BLOCK), np.float32)
+    _run(codes, values, starts, noise, registers, np.empty(_BLOCK, np.int32), *flat)
+    return out, derivative
+
+
+def _join(programs: Sequence[Program], seeds: Sequence[int] | None) -> Joined:
+    """Put the instructions of all networks one after the other.
+
+    Args:
+        programs: of each network.
+        seeds: of each network, where ``rrelu`` reads drawn slopes in place of their mean.
+    """
     starts = np.cumsum([0, *(len(own.codes) for own in programs)], dtype=np.int64)
-    return np.concatenate([own.codes for own in programs]), np.concatenate([own.values for own in programs]), starts
+    codes = np.concatenate([own.codes for own in programs])
+    values = np.concatenate([own.values for own in programs])
+    drawn = list(dict.fromkeys(seeds)) if seeds is not None and any(own.random for own in programs) else []
+    for start, own, seed in zip(starts, programs, seeds if drawn else ()):
+        for instruction in own.random:
+            codes[start + instruction, 0] = _RANDOM_SLOPE
+            codes[start + instruction, 2] = drawn.index(seed)
+    return codes, values, starts, drawn
 
 
 def _compiled(function: Callable) -> Callable:
@@ -261,11 +278,11 @@ def _unary(code, value, u, du, w, dw, bits):  # noqa: ANN001
         _expm1(u, w)
         for i in range(len(w)):
             w[i] = u[i] if u[i] > zero else w[i]
-    elif code == 9:  # hardshrink
+    elif code == 9:  # hardshrink, in two loops: in one the compiler finds no vector code
         for i in range(len(w)):
-            inside = abs(u[i]) <= half
-            w[i] = zero if inside else u[i]
-            dw[i] = zero if inside else du[i]
+            w[i] = zero if abs(u[i]) <= half else u[i]
+        for i in range(len(w)):
+            dw[i] = zero if abs(u[i]) <= half else du[i]
     elif code == 11:  # hardtanh
         for i in range(len(w)):
             w[i] = -one if u[i] < -one else one if u[i] > one else u[i]
@@ -276,16 +293,17 @@ def _unary(code, value, u, du, w, dw, bits):  # noqa: ANN001
             w[i] = zero * u[i] if u[i] <= -three else u[i] if u[i] >= three else u[i] * (u[i] + three) * sixth
             inner = (u[i] * np.float32(1.0 / 3.0) + half) * du[i]
             dw[i] = zero if u[i] <= -three else du[i] if u[i] >= three else inner
-    else:  # softshrink
+    else:  # softshrink: what is left of a number beyond the nearest one between the bounds
         for i in range(len(w)):
-            inside = abs(u[i]) <= half
-            w[i] = zero if inside else u[i] - half if u[i] > zero else u[i] + half
-            dw[i] = zero if inside else du[i]
+            inside = -half if u[i] < -half else u[i]
+            inside = half if inside > half else inside
+            w[i] = u[i] - inside
+            dw[i] = zero if inside == u[i] else du[i]
 
 
 @_compiled
 def _exp(u, w, bits):  # noqa: ANN001
-    """Write exp(u): a power of two by its bits, times a polynomial (Cephes, expf), within two units of the last place."""
+    """Write exp(u): a power of two by its bits, times a polynomial (Cephes, expf), to two units of the last place."""
     floats = bits.view(np.float32)
     for i in range(len(w)):
         # Beyond these bounds float32 is 0 or as good as infinite; a comparison with NaN is false, and NaN stays.

@@ -1,4 +1,4 @@
-"""The random slopes of `rrelu` in training: keyed, so that they depend on nothing but the seed, the step and the slot."""
+"""The random slopes of `rrelu` in training: keyed, so that they depend on the seed, the step and the slot alone."""
 
 from __future__ import annotations
 

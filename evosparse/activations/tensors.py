@@ -41,8 +41,8 @@ def shared_parts(functions: Sequence[Expression]) -> list[Part]:
     for number, function in enumerate(functions):
         for part in function.parts():
             rows.setdefault(part, []).append(number)
-    # Arguments are lower than what they are arguments of. The formula settles the rest: gradients are added in the order
-    # of the parts, which must not depend on the other networks.
+    # Arguments are lower than what they are arguments of. The formula settles the rest: gradients are added in the
+    # order of the parts, which must not depend on the other networks.
     ordered = sorted(rows.items(), key=lambda item: (_height(item[0]), str(item[0])))
     return [Part(part, tuple(own), _gathers(part, own, rows)) for part, own in ordered]
 
@@ -70,7 +70,11 @@ class TensorActivations:
     """
 
     def __init__(
-        self, functions: Sequence[Sequence[Expression]], primitives: PrimitiveSet, seeds: Sequence[int], always_random: bool
+        self,
+        functions: Sequence[Sequence[Expression]],
+        primitives: PrimitiveSet,
+        seeds: Sequence[int],
+        always_random: bool,
     ) -> None:
         self._functions = [tuple(own) for own in functions]
         self._primitives = primitives
@@ -91,6 +95,19 @@ class TensorActivations:
         if len(set(functions)) == 1:
             return values[functions[0]]
         return self._in_order(functions, values, {part.expression: part.rows for part in self._parts[where]})
+
+    def differentiate(
+        self, place: int, x: torch.Tensor, networks: slice, step: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return values and derivatives of each network's own function (see `nets.Activations`)."""
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            out = self.apply(place, leaf, networks, step)
+            if not out.requires_grad:  # constants alone
+                return out, torch.zeros_like(x)
+            # Every number of the result depends on one of x alone, so its derivative is that of the sum.
+            (derivative,) = torch.autograd.grad(out, leaf, torch.ones_like(out), materialize_grads=True)
+        return out.detach(), derivative
 
     def _value(
         self, part: Part, values: Mapping[Expression, torch.Tensor], x: torch.Tensor, slope: torch.Tensor | float
@@ -119,7 +136,9 @@ class TensorActivations:
 
     @staticmethod
     def _in_order(
-        functions: Sequence[Expression], values: Mapping[Expression, torch.Tensor], rows: Mapping[Expression, Sequence[int]]
+        functions: Sequence[Expression],
+        values: Mapping[Expression, torch.Tensor],
+        rows: Mapping[Expression, Sequence[int]],
     ) -> torch.Tensor:
         """Put the networks' results, of which each distinct function holds some, in the networks' order."""
         distinct = list(dict.fromkeys(functions))

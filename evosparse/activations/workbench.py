@@ -1,4 +1,4 @@
-"""What every judge of activation functions works with: the data, the network, the primitives, and how networks are trained.
+"""What every judge of activation functions works with: data, network, primitives, and how networks are trained.
 
 A user's fitness function receives it as ``data``; the test set is not in it.
 """

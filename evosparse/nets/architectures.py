@@ -6,7 +6,8 @@ Nothing here holds values; kernels train networks, and `Network.module` builds o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -86,12 +87,13 @@ class Network:
         Args:
             seed: of the values that the module gives itself; torch's global generator is left as it was.
         """
-        state = torch.get_rng_state()
-        try:
-            torch.default_generator.manual_seed(torch_seed(seed, Purpose.MODULE, 0))
+        with _drawing(seed):
             return self.build()
-        finally:
-            torch.set_rng_state(state)
+
+    def module_values(self, seeds: Sequence[int]) -> Iterator[Mapping[str, np.ndarray]]:
+        """Yield the values that the trained parameters of `module` give themselves, by name, for each seed."""
+        for seed in seeds:
+            yield {name: value.detach().numpy() for name, value in self.module(seed).named_parameters()}
 
     @property
     def activations(self) -> int:
@@ -117,6 +119,16 @@ class MultilayerPerceptron(Network):
 
     widths: tuple[int, ...]
     activation: Activation
+
+    def module_values(self, seeds: Sequence[int]) -> Iterator[Mapping[str, np.ndarray]]:
+        # Its layers draw nothing but their own values: one module that draws them anew, layer after layer, will do.
+        module = self.build()
+        linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
+        for seed in seeds:
+            with _drawing(seed):
+                for part in linear:
+                    part.reset_parameters()
+            yield {name: value.detach().numpy().copy() for name, value in module.named_parameters()}
 
 
 def multilayer_perceptron(
@@ -144,3 +156,14 @@ def multilayer_perceptron(
         widths=widths,
         activation=activation,
     )
+
+
+@contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Let torch's global generator draw the values of a module with that seed; afterwards it is as it was."""
+    state = torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(torch_seed(seed, Purpose.MODULE, 0))
+        yield
+    finally:
+        torch.set_rng_state(state)

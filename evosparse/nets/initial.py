@@ -74,9 +74,8 @@ def module_values(
         The name of a parameter, the number of a network, the flat indices of the weights that exist (None for all), and
         a float32 array of the values.
     """
-    for seed in dict.fromkeys(seeds):
-        module = network.module(seed)
-        values = {name: value.detach().numpy() for name, value in module.named_parameters()}
+    distinct = list(dict.fromkeys(seeds))
+    for seed, values in zip(distinct, network.module_values(distinct), strict=True):
         for number in (number for number, own in enumerate(seeds) if own == seed):
             for layer, existing in zip(network.layers, connections[number], strict=True):
                 block = values[layer.parameter].ravel()

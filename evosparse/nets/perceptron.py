@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
@@ -61,45 +62,91 @@ class PerceptronKernel:
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
         """Set the gradient of every stack (see `Kernel`)."""
-        batch = rows.shape[-1]
-        dropouts = self._draw_dropout(step, batch) if self._dropout else None
-        logits = self._forward(x[rows], dropouts, step).reshape(-1, self._network.classes)
-        labels = y[rows].expand(self._population, batch).reshape(-1)
-        # A sum over networks: no network's gradient depends on another's loss.
-        (functional.cross_entropy(logits, labels, reduction="sum") / batch).backward()
+        dropouts = self._draw_dropout(step, rows.shape[-1]) if self._dropout else None
+        if self._own is None:
+            self._loss(self._forward(x[rows], dropouts), y[rows]).backward()
+            return
+        with torch.no_grad():
+            self._backward_by_derivatives(x[rows], y[rows], dropouts, step)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return the (population, batch, classes) logits of a batch (see `Kernel`)."""
         with torch.no_grad():
-            return self._forward(x, None, None)
+            return self._forward(x, None)[:, :, : self._network.classes]
 
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return nothing: perceptrons have no buffers."""
         return {}
 
-    def _forward(
-        self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None, step: int | None
-    ) -> torch.Tensor:
-        features = self._network.widths[0]
-        x = x.flatten(x.ndim - len(self._network.input_shape))
-        hidden = functional.pad(x, (0, padded(features) - features)).expand(self._population, -1, -1)
-        for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+    def _forward(self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None) -> torch.Tensor:
+        hidden = self._inputs(x)
+        for layer in range(len(self._weights)):
             if layer:
-                hidden = self._activate(layer - 1, hidden, step)
+                hidden = self._activate(layer - 1, hidden)
                 if dropouts is not None:
                     hidden = hidden * dropouts[layer - 1]
-            hidden = self._product.apply(hidden, weight.current(), bias.values, weight.values.grad, bias.values.grad)
-        return hidden[:, :, : self._network.classes]
+            hidden = self._product.apply(hidden, *self._parameters(layer))
+        return hidden
 
-    def _activate(self, place: int, hidden: torch.Tensor, step: int | None) -> torch.Tensor:
+    def _backward_by_derivatives(
+        self, x: torch.Tensor, y: torch.Tensor, dropouts: Sequence[torch.Tensor] | None, step: int
+    ) -> None:
+        """Go forward and back layer by layer: functions bring their derivatives, and a graph costs a tenth of the time."""
+        hidden = self._inputs(x)
+        tapes, slopes = [_Tape(needs_input_grad=(layer > 0,)) for layer in range(len(self._weights))], []
+        for layer, tape in enumerate(tapes):
+            if layer:
+                hidden, slope = self._own.differentiate(layer - 1, hidden, slice(0, self._population), step)
+                if dropouts is not None:
+                    hidden, slope = hidden * dropouts[layer - 1], slope * dropouts[layer - 1]
+                slopes.append(slope)
+            hidden = self._product.forward(tape, hidden, *self._parameters(layer))
+        with torch.enable_grad():
+            hidden = hidden.detach().requires_grad_()
+            self._loss(hidden, y).backward()
+        error = hidden.grad
+        for layer in reversed(range(len(tapes))):
+            error = self._product.backward(tapes[layer], error)[0]
+            if layer:
+                error = error.mul_(slopes[layer - 1])
+
+    def _inputs(self, x: torch.Tensor) -> torch.Tensor:
+        features = self._network.widths[0]
+        x = x.flatten(x.ndim - len(self._network.input_shape))
+        return functional.pad(x, (0, padded(features) - features)).expand(self._population, -1, -1)
+
+    def _parameters(self, layer: int) -> tuple[torch.Tensor, ...]:
+        weight, bias = self._weights[layer], self._biases[layer]
+        return weight.current(), bias.values, weight.values.grad, bias.values.grad
+
+    def _activate(self, place: int, hidden: torch.Tensor) -> torch.Tensor:
         if self._own is None:
             return self._activation(hidden)
-        return self._own.apply(place, hidden, slice(0, self._population), step)
+        return self._own.apply(place, hidden, slice(0, self._population), None)
+
+    def _loss(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the sum over networks of the mean cross-entropy: no network's gradient depends on another's loss."""
+        batch = y.shape[-1]
+        logits = logits[:, :, : self._network.classes].reshape(-1, self._network.classes)
+        labels = y.expand(self._population, batch).reshape(-1)
+        return functional.cross_entropy(logits, labels, reduction="sum") / batch
 
     def _draw_dropout(self, step: int, batch: int) -> list[torch.Tensor]:
         """Draw 0 or 1 / (1 - dropout) for each hidden activation: (population or 1, batch, padded width) per layer."""
         drawn = perceptron_dropout(self._noise, self._network.widths[1:-1], self._dropout, step, batch)
         return [factor.to(self._biases[0].values.device) for factor in drawn]
+
+
+@dataclass
+class _Tape:
+    """What a linear layer keeps on its way forward, where no graph does."""
+
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[torch.Tensor, ...] = ()
+    gradients: tuple[torch.Tensor, ...] = ()
+
+    def save_for_backward(self, *tensors: torch.Tensor) -> None:
+        self.saved_tensors = tensors
 
 
 class _StackedLinear(torch.autograd.Function):

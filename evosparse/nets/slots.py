@@ -60,6 +60,19 @@ class Activations(Protocol):
         """
         ...
 
+    def differentiate(
+        self, place: int, x: torch.Tensor, networks: slice, step: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what `apply` does and the derivative of each number with respect to its own pre-activation.
+
+        Args:
+            place, x, networks, step: see `apply`.
+
+        Returns:
+            Two tensors like ``x``, outside of any graph.
+        """
+        ...
+
 
 def perceptron_roles(hidden: int) -> tuple[Role, ...]:
     """Return the role of the slot behind each hidden layer of a multilayer perceptron.

@@ -64,6 +64,16 @@ class Stack:
         if self.mask is not None:
             self.window(self.mask)[number][self._place(indices)] = -1
 
+    def put_all(self, values: Sequence[np.ndarray]) -> None:
+        """Set all weights of all networks at once before training starts, with the mask.
+
+        Args:
+            values: for each network an array of the parameter's shape.
+        """
+        self.window(self.values.detach()).copy_(torch.from_numpy(np.stack(values)))
+        if self.mask is not None:
+            self.window(self.mask).fill_(-1)
+
     def read(self, tensor: torch.Tensor, number: int, indices: np.ndarray | None = None) -> np.ndarray:
         """Return a network's part of a tensor like values.
 
@@ -213,8 +223,7 @@ def initialise(
     """
     own = [seed.weights for seed in seeds]
     if spec.weights == "module":
-        for name, number, existing, values in module_values(network, connections, own, spec):
-            stacks[name].put(number, existing, values)
+        _initialise_by_modules(stacks, network, connections, own, spec)
         for stack in stacks.values():
             stack.to(device)
         return
@@ -226,3 +235,25 @@ def initialise(
         stacks[name].put(number, None, values)
     for stack in stacks.values():
         stack.to(device)
+
+
+def _initialise_by_modules(
+    stacks: Mapping[str, Stack | PackedStack],
+    network: Network,
+    connections: Sequence[Connections],
+    seeds: Sequence[int],
+    spec: InitialisationSpec,
+) -> None:
+    """Give stacks the values that torch's modules give themselves, building each seed's module once."""
+    if any(existing is not None for own in connections for existing in own):
+        for name, number, existing, values in module_values(network, connections, seeds, spec):
+            stacks[name].put(number, existing, values)
+        return
+    distinct = list(dict.fromkeys(seeds))
+    drawn = dict(zip(distinct, network.module_values(distinct), strict=True))
+    for name, stack in stacks.items():
+        if isinstance(stack, Stack):
+            stack.put_all([drawn[seed][name] for seed in seeds])
+        else:
+            for number, seed in enumerate(seeds):
+                stack.put(number, None, drawn[seed][name].ravel())
