@@ -96,6 +96,7 @@ class PerceptronKernel:
         tapes, slopes = [_Tape(needs_input_grad=(layer > 0,)) for layer in range(len(self._weights))], []
         for layer, tape in enumerate(tapes):
             if layer:
+                hidden = self._existing(layer - 1, hidden)
                 hidden, slope = self._own.differentiate(layer - 1, hidden, slice(0, self._population), step)
                 if dropouts is not None:
                     hidden, slope = hidden * dropouts[layer - 1], slope * dropouts[layer - 1]
@@ -122,7 +123,14 @@ class PerceptronKernel:
     def _activate(self, place: int, hidden: torch.Tensor) -> torch.Tensor:
         if self._own is None:
             return self._activation(hidden)
-        return self._own.apply(place, hidden, slice(0, self._population), None)
+        return self._own.apply(place, self._existing(place, hidden), slice(0, self._population), None)
+
+    def _existing(self, place: int, hidden: torch.Tensor) -> torch.Tensor:
+        """Give units that do not exist the first one's numbers, not zero: a user's function may be infinite there."""
+        width = self._network.widths[place + 1]
+        if width < hidden.shape[2]:
+            hidden[:, :, width:] = hidden[:, :, :1]
+        return hidden
 
     def _loss(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the sum over networks of the mean cross-entropy: no network's gradient depends on another's loss."""

@@ -14,6 +14,7 @@ from evosparse import Campaign, Evaluation, Invalid, SeedKey, activations, fitne
 from evosparse.activations.examination import ExaminationBench, Examiner, TripleTrial, train_to_the_end
 from evosparse.activations.genome import Triple, given
 from evosparse.activations.module import Activation
+from evosparse.activations.primitives import primitive_of
 from evosparse.data import DataSet, SearchData, merged
 from evosparse.engine.fitness import Resources
 from evosparse.errors import DataError, SpecError
@@ -106,6 +107,18 @@ def test_flawed_functions_and_divergence_are_outcomes_and_touch_no_other(moons: 
     assert results[1] == prepared(made).evaluate([sound], keys(3)[1:2])[0]
     trained = problem(moons, fitness=activations.FitnessSpec(refuse_flawed=False))
     assert 0 <= prepared(trained).evaluate([constant], keys(1))[0]["accuracy"] <= 1
+
+
+def test_a_primitive_without_a_slope_at_zero_can_be_trained_whatever_the_widths(moons: DataSet) -> None:
+    primitives = activations.PrimitiveSet((primitive_of(root, "root"),))
+    bench = replace(problem(moons).bench, primitives=primitives, computation="tensors")
+    own = given("root(x)", bench.roles, primitives, "test")
+    population = bench.train_networks([own], keys(1), 3)
+    assert np.isfinite(population.logits(moons.test.x)).all()
+
+
+def root(x: torch.Tensor) -> torch.Tensor:
+    return torch.sqrt(torch.abs(x))
 
 
 def test_the_test_set_cannot_reach_a_search(moons: DataSet) -> None:
