@@ -1,10 +1,12 @@
-"""What several test modules need: the command line in this process, and imports that are forgotten."""
+"""What several test modules need: the command line in this process, experiments, and imports that are forgotten."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from console import Evosparse, Said
@@ -24,6 +26,18 @@ def evosparse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Said(int(stop.value.code or 0), *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def experiment() -> Callable[[str], ModuleType]:
+    """Imports a script of `experiments/` by its name."""
+
+    def load(name: str) -> ModuleType:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "experiments"))
+            return importlib.import_module(name)
+
+    return load
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -16,13 +16,8 @@ EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 
 
 @pytest.fixture(scope="module")
-def paper() -> object:
-    sys.path.insert(0, str(EXPERIMENTS))
-    try:
-        import kstarts_paper
-    finally:
-        sys.path.remove(str(EXPERIMENTS))
-    return kstarts_paper
+def paper(experiment: Callable[[str], ModuleType]) -> ModuleType:
+    return experiment("kstarts_paper")
 
 
 @pytest.mark.parametrize("file", sorted(EXPERIMENTS.rglob("*.yaml")), ids=lambda file: file.name)
@@ -31,7 +26,7 @@ def test_every_campaign_file_is_valid(file: Path) -> None:
         assert read(file).kind == ("activations" if file.name.startswith("activations") else "masks")
 
 
-def test_the_comparison_runs_every_method_with_the_same_seeds(paper: object) -> None:
+def test_the_comparison_runs_every_method_with_the_same_seeds(paper: ModuleType) -> None:
     setting = paper.settings(SimpleNamespace(data="digits", genetic=True))
     rows = paper.compare(replace(setting, epochs=2, judge_epochs=1), 0.9, 0)
     arms = {row["arm"]: row for row in rows}
@@ -40,7 +35,7 @@ def test_the_comparison_runs_every_method_with_the_same_seeds(paper: object) -> 
     assert all(0 <= row["test_accuracy"] <= 1 for row in rows)
 
 
-def test_the_table_gives_paired_gains_over_random(paper: object) -> None:
+def test_the_table_gives_paired_gains_over_random(paper: ModuleType) -> None:
     rows = [
         {"arm": arm, "sparsity": 0.9, "seed": seed, "test_accuracy": accuracy}
         for arm, accuracies in (("random after 1 dense", (0.5, 0.7)), ("combined", (0.6, 0.8)))
@@ -50,7 +45,7 @@ def test_the_table_gives_paired_gains_over_random(paper: object) -> None:
     assert "60.00 ±" in random and "70.00 ±" in combined and "(+10.00 ± 0.00)" in combined
 
 
-def test_the_published_report_is_that_of_its_values(paper: object) -> None:
+def test_the_published_report_is_that_of_its_values(paper: ModuleType) -> None:
     page = (EXPERIMENTS / "papers" / "kstarts.md").read_text()
     for data in ("mnist", "digits"):
         rows = json.loads((EXPERIMENTS / "papers" / f"kstarts_{data}.json").read_text())
