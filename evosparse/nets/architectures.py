@@ -122,7 +122,7 @@ class MultilayerPerceptron(Network):
 
     def module_values(self, seeds: Sequence[int]) -> Iterator[Mapping[str, np.ndarray]]:
         # Its layers draw nothing but their own values: one module that draws them anew, layer after layer, will do.
-        module = self.build()
+        module = self.module()
         linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
         for seed in seeds:
             with _drawing(seed):

@@ -112,7 +112,8 @@ def test_the_largest_pixels_stay_finite() -> None:
         assert np.isfinite(values).all()
 
 
-def test_tables_cannot_be_resized() -> None:
+def test_tables_cannot_be_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVOSPARSE_DATA", raising=False)
     with pytest.raises(DataError, match=r"scikit-learn's wine: data.resize: expected images .*\(178, 13\); remove"):
         load(DataSpec(name="wine", resize=8))
 
