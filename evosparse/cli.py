@@ -228,6 +228,7 @@ def export(
         target = file if file is not None else folder / f"{candidate.uid}{known.suffixes[0]}"
         _require_place(target, known.suffixes)
         spec, problem = _rebuilt(store, known)
+        problem.search.restore(store.state(known.genomes.from_bytes))  # a picture may show how the search went
         metadata = {
             "evosparse": version("evosparse"),
             "campaign": json.dumps(store.header.document),

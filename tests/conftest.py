@@ -14,6 +14,14 @@ from console import Evosparse, Said
 from evosparse import cli
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the tests remember of fitted classifiers stays out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOSPARSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def evosparse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Evosparse:
     """The command line, in this process."""

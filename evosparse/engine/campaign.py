@@ -168,6 +168,7 @@ class Campaign:
             # Only now, because a cluster that cannot be reached is bad input, after which nothing may be written.
             if self.spec.document() != self.store.header.document:
                 self.store.update_document(self.spec.document())
+            self.problem.prepare(make, lambda done, total: listener.progress(self, done, total))
             reason = self._search(make, listener)
             self._examine(make, reason, listener)
 

@@ -83,6 +83,7 @@ class Outcome:
         seconds: the genome's share of the time its evaluation took.
         attempts: how often it was tried alone.
         cached: whether it was taken from an earlier evaluation of a genome that expresses the same.
+        payload: what else the fitness handed back; not stored.
     """
 
     status: Status
@@ -92,6 +93,7 @@ class Outcome:
     seconds: float = 0.0
     attempts: int = 1
     cached: bool = False
+    payload: bytes = b""
 
     @property
     def ok(self) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from evosparse.engine.candidate import Candidate, Genome, Outcome, Status
+from evosparse.engine.candidate import Genome, Outcome, Status
 from evosparse.engine.evaluate import Evaluator, InProcessEvaluator, Job
 from evosparse.engine.fitness import Fitness, Invalid, Resources, Result
 from evosparse.engine.problem import Problem, Stage
-from evosparse.engine.seeds import SeedKey, global_random
+from evosparse.engine.search import drive
+from evosparse.engine.seeds import SeedKey
 from evosparse.engine.spec import CampaignSpec
 from evosparse.errors import CampaignFailed, PluginError
 
@@ -91,7 +92,8 @@ def _measured(
     here: list[Outcome] = []
     reasons: list[str] = []
     tried = 0
-    for candidates in _generations(problem, seed):
+    for candidates in drive(problem.search, seed):
+        candidates = list(candidates)
         while candidates and len(jobs) < _GENOMES and tried < _TRIES:
             some = [candidates.pop(0) for _ in range(min(_GENOMES - len(jobs), len(candidates), _TRIES - tried))]
             tried += len(some)
@@ -112,22 +114,6 @@ def _measured(
         got = f"none, the last one is refused with {reasons[-1]!r}" if reasons else "a search that proposes nothing"
         raise PluginError(f"{_BROKEN}: expected measures of one of the first {tried} genomes, got {got}; mend it")
     return jobs, here, reasons
-
-
-def _generations(problem: Problem, seed: int) -> Iterator[list[Candidate]]:
-    """Yield the candidates of each generation, which must be judged before the next one is asked for."""
-    number = 0
-    while True:
-        key = SeedKey(seed).child("ask", number)
-        with global_random(key.child("deap")):
-            candidates = problem.search.ask(key)
-        if not candidates:
-            return
-        for index, candidate in enumerate(candidates):
-            candidate.generation, candidate.uid = number, f"{number}.{index}"
-        yield list(candidates)
-        problem.search.tell(candidates)
-        number += 1
 
 
 def _expect_ok(outcomes: Sequence[Outcome]) -> None:

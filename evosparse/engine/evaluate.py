@@ -18,7 +18,7 @@ from types import TracebackType
 import torch
 
 from evosparse.engine.candidate import Genome, Outcome, Status, expressed
-from evosparse.engine.fitness import Fitness, Invalid, Resources
+from evosparse.engine.fitness import Fitness, Invalid, Measured, Resources
 from evosparse.engine.limits import TimeUp, one_thread, time_limit
 from evosparse.engine.problem import Stage
 from evosparse.engine.seeds import SeedKey
@@ -270,6 +270,8 @@ def one_line(error: BaseException) -> str:
 def _checked(fitness: Fitness, result: object) -> Outcome:
     if isinstance(result, Invalid):
         return _invalid(" ".join(str(result.reason).split())[:500])
+    if isinstance(result, Measured):
+        return replace(_checked(fitness, result.measures), payload=bytes(result.payload))
     if not isinstance(result, Mapping):
         return _invalid(f"expected a mapping from measure to number, got {type(result).__name__}: {result!r:.80}")
     missing = [name for name in fitness.objectives if name not in result]

@@ -42,7 +42,20 @@ class Invalid:
     reason: str
 
 
-Result = Mapping[str, float] | Invalid
+@dataclass(frozen=True)
+class Measured:
+    """What a fitness may return in place of bare measures: with something that is handed back and not stored.
+
+    Args:
+        measures: value by name.
+        payload: goes to whoever asked for the evaluation, as the outcome's.
+    """
+
+    measures: Mapping[str, float]
+    payload: bytes
+
+
+Result = Mapping[str, float] | Measured | Invalid
 
 
 class Fitness(ABC):
@@ -195,7 +208,7 @@ class FunctionFitness(Fitness):
     def _one(self, genome: Genome, seed: SeedKey) -> Result:
         offered = {"seed": seed, "data": self._resources.data, "device": self._resources.device}
         result = self.function(genome, **{name: offered[name] for name in self._wanted}, **self.parameters)
-        if not isinstance(result, (Mapping, Invalid)) and len(self.objectives) == 1:
+        if not isinstance(result, (Mapping, Measured, Invalid)) and len(self.objectives) == 1:
             return {next(iter(self.objectives)): result}
         return result
 

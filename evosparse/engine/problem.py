@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from evosparse.engine.candidate import Candidate, Genome
 from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import Search
 from evosparse.errors import SpecError, nearest
 from evosparse.section import Section
+
+if TYPE_CHECKING:
+    from evosparse.engine.evaluate import Evaluator
 
 ENTRY_POINTS = "evosparse.kinds"
 
@@ -67,6 +70,16 @@ class Problem(ABC):
     sources: Sequence[Path] = ()
     data_hash: str = ""
     notes: Sequence[str] = ()
+
+    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None]) -> None:
+        """Do on the campaign's evaluators what the search needs before it can begin or go on; by default nothing.
+
+        A problem that is not prepared, as by someone who only looks at it, does this where and when it is needed.
+
+        Args:
+            make: gives an evaluator of a stage, a context manager.
+            progress: is told how many of how many evaluations are done.
+        """
 
     @abstractmethod
     def trials(self, hall_of_fame: Sequence[Candidate]) -> Sequence[Trial]:

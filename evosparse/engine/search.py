@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from evosparse.engine.candidate import Candidate
-from evosparse.engine.seeds import SeedKey
+from evosparse.engine.seeds import SeedKey, global_random
 
 
 @dataclass(frozen=True)
@@ -65,3 +65,27 @@ class Search(ABC):
     @abstractmethod
     def restore(self, state: State) -> None:
         """Go on from a state that ``state`` returned, possibly in another process."""
+
+
+def drive(search: Search, seed: int) -> Iterator[list[Candidate]]:
+    """Run a search without a campaign around it: nothing is stored, and who goes through the generations judges them.
+
+    Args:
+        search: from its beginning.
+        seed: of all randomness; the candidates are those of a campaign with that seed.
+
+    Yields:
+        The candidates of each generation, which must be judged before the next one is asked for.
+    """
+    number = 0
+    while True:
+        key = SeedKey(seed).child("ask", number)
+        with global_random(key.child("deap")):
+            candidates = search.ask(key)
+        if not candidates:
+            return
+        for index, candidate in enumerate(candidates):
+            candidate.generation, candidate.uid = number, f"{number}.{index}"
+        yield candidates
+        search.tell(candidates)
+        number += 1
