@@ -50,12 +50,13 @@ def decide(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # DESlib's own, of numpy's and scikit-learn's former ways
         base = _selector(method)
-        said = [_said(votes, x, test, x_test, member) for member in range(votes.members)]
-        pool = [_Recorded(answers, votes.classes) for answers in said]
-        neighbours = min(7, len(x) - 1)
-        selector = base(pool_classifiers=pool, k=neighbours, random_state=seed % 2**32)
-        selector.fit(x.astype(np.float64), votes.y)
-        return np.asarray(selector.predict(x_test.astype(np.float64)), dtype=np.int64)
+        # DESlib knows the classes that it sees, and counts them from 0.
+        present, y = np.unique(votes.y, return_inverse=True)
+        said = [_said(votes, x, test, x_test, member, present) for member in range(votes.members)]
+        pool = [_Recorded(answers, len(present)) for answers in said]
+        selector = base(pool_classifiers=pool, k=min(7, len(x) - 1), random_state=seed % 2**32)
+        selector.fit(x.astype(np.float64), y)
+        return present[np.asarray(selector.predict(x_test.astype(np.float64)), dtype=np.int64)]
 
 
 def _selector(method: str) -> type:
@@ -82,7 +83,7 @@ class _Recorded(ClassifierMixin, BaseEstimator):
         classes: number of classes.
     """
 
-    def __init__(self, answers: Mapping[bytes, tuple[int, NDArray[np.float32]]], classes: int) -> None:
+    def __init__(self, answers: Mapping[bytes, tuple[int, NDArray[np.float64]]], classes: int) -> None:
         self.answers = answers
         self.classes = classes
         self.classes_ = np.arange(classes)
@@ -104,13 +105,19 @@ class _Recorded(ClassifierMixin, BaseEstimator):
 
 
 def _said(
-    votes: Votes, x: NDArray, test: Votes, x_test: NDArray, member: int
-) -> dict[bytes, tuple[int, NDArray[np.float32]]]:
+    votes: Votes, x: NDArray, test: Votes, x_test: NDArray, member: int, present: NDArray[np.int64]
+) -> dict[bytes, tuple[int, NDArray[np.float64]]]:
+    """Return what a member says of each example, among the classes that are present."""
     answers = {}
     # The examples of competence come last: what is said of one that is in both parts was said without having seen it.
     for part, rows in ((test, x_test), (votes, x)):
-        shares = part.probabilities if part.probabilities is not None else np.eye(part.classes)[part.labels]
-        for row, label, share in zip(rows, part.labels[:, member], shares[:, member], strict=True):
+        votes_of = part.labels[:, member]
+        whole = np.eye(part.classes)[votes_of] if part.probabilities is None else part.probabilities[:, member]
+        shares = whole[:, present] + 1e-9  # of a vote for a class that is not there something must be left
+        shares = shares / shares.sum(axis=1, keepdims=True)
+        places = np.minimum(np.searchsorted(present, votes_of), len(present) - 1)
+        labels = np.where(present[places] == votes_of, places, shares.argmax(axis=1))
+        for row, label, share in zip(rows, labels, shares, strict=True):
             answers[_bytes(row)] = (int(label), share)
     return answers
 

@@ -139,8 +139,7 @@ def draw_critical_differences(
     except ImportError:
         raise StoreError("pictures need matplotlib: pip install 'evosparse[plots]'") from None
     bottom = max(leader.y for leader in layout.leaders) + _NAME_GAP
-    # A user's settings must not change the picture, nor may the ids of an SVG be drawn at random.
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "svg.hashsalt": "evosparse"}):
+    with matplotlib.rc_context(matplotlib.rcParamsDefault):  # a user's settings must not change the picture
         figure = Figure(figsize=(layout.width, bottom))
         axes = figure.add_axes((0, 0, 1, 1))  # a unit of its data is an inch; what lies beyond is kept when saved
         axes.set(xlim=(0, layout.width), ylim=(bottom, 0))
