@@ -1,4 +1,4 @@
-"""The comparison of CIF-E: its 24 approaches and every simple way to use the same pools, on small tables, by 5x2 cross-validation.
+"""The comparison of CIF-E: its 24 approaches and every simple way to use the same pools, by 5x2 cross-validation.
 
 For each half of each data set two pools are fitted, mixed learners and bagged trees. Their out-of-fold votes on the training
 half drive all searches, each with at most as many evaluations; the other half is looked at once. Every half is a line of a
@@ -32,15 +32,16 @@ from sklearn.model_selection import StratifiedKFold  # noqa: E402
 from sklearn.preprocessing import OneHotEncoder  # noqa: E402
 
 from evosparse import ensembles  # noqa: E402
+from evosparse.engine.results import interval  # noqa: E402
 from evosparse.ensembles import dynamic  # noqa: E402
 from evosparse.ensembles.examination import stacked  # noqa: E402
 from evosparse.ensembles.members import find_members  # noqa: E402
 from evosparse.ensembles.pool import OUT_OF_FOLD, Parts, PoolSpec, ask_member, collect  # noqa: E402
-from evosparse.engine.results import interval  # noqa: E402
 from evosparse.report.diagram import draw_critical_differences  # noqa: E402
 from evosparse.report.ranks import critical_difference, rank, wilcoxon_holm  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent / "papers"
+VALUES = FOLDER / "ensembles_uci.json"
 # Every table of the data folder with at most 1,000 examples, those of more than 50 columns after one-hot codes included.
 SETS = (
     "anneal", "audiology", "balance_scale", "breast_cancer_ljubljana", "breast_w", "credit_approval", "dermatology", "ecoli",
@@ -86,11 +87,11 @@ class Halves:
     class_names: tuple[str, ...]
 
 
-def halves(task: Task, folder: Path) -> Halves:
-    """Read a data set and divide it."""
+def halves(task: Task, folder: Path, parts: int = 2) -> Halves:
+    """Read a data set and divide it: into halves, or into more parts of which the task names one to test on."""
     with np.load(folder / f"{task.data}.npz", allow_pickle=False) as file:
         x, y, nominal, names = file["x"].astype(np.float64), file["y"].astype(np.int64), file["categorical"], file["class_names"]
-    splitter = StratifiedKFold(2, shuffle=True, random_state=task.repetition)
+    splitter = StratifiedKFold(parts, shuffle=True, random_state=task.repetition)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some classes have one example
         kept, left = list(splitter.split(x, y))[task.half]
@@ -130,7 +131,7 @@ def run(task: Task, folder: Path) -> dict[str, object]:
         search = spec.search.model_copy(update={"population": POPULATION, "generations": GENERATIONS})
         rows[approach] = _searched(*found[approach.split("-")[0]], spec.model_copy(update={"search": search}), task.seed)
     for name, sections in OTHERS.items():
-        plain = {"search": ensembles.UMDA(population=POPULATION, generations=GENERATIONS)}
+        plain = {"search": ensembles.UMDA(population=POPULATION, generations=GENERATIONS), "vote": "majority"}
         rows[name] = _searched(*found["hetero"], ensembles.EnsembleSpec(**{**plain, **sections}), task.seed)
     for pool, (selection, test) in found.items():
         size = int(rows[f"{pool}-random-acc-umda"]["size"])
@@ -174,10 +175,11 @@ def _baselines(selection: ensembles.Votes, test: ensembles.Votes, size: int, see
     subsets = [rng.permutation(np.arange(members) < size) for _ in range(10)]
     greedy = ensembles.greedy_selection(selection)
     everybody = np.ones(members)
+    soft = ensembles.Chamber(test, ensembles.VoteSpec(rule="soft")).decide(everybody > 0)
     return {
         "best single": {"test": float(test.accuracies[selection.accuracies.argmax()]), "size": 1.0},
         "all": {"test": accuracy(everybody), "size": float(members)},
-        "all soft": {"test": float((ensembles.Chamber(test, ensembles.VoteSpec(rule="soft")).decide(everybody > 0) == test.y).mean())},
+        "all soft": {"test": float((soft == test.y).mean())},
         "greedy": {"test": accuracy(greedy), "size": float((greedy > 0).sum())},
         "random subset": {"test": float(np.mean([accuracy(subset) for subset in subsets])), "size": float(size)},
         "stacking": {"test": float((stacked(selection, test) == test.y).mean())},
@@ -208,65 +210,90 @@ def run_all(todo: Sequence[Task], folder: Path, path: Path, processes: int) -> N
             file.write(json.dumps(row) + "\n")
             file.flush()
             spent = time.perf_counter() - started
-            print(f"{number}/{len(left)} {row['data']}: {row['seconds']['all']:.1f} s; {spent * (len(left) / number - 1):.0f} s left", flush=True)
+            more = spent * (len(left) / number - 1)
+            print(f"{number}/{len(left)} {row['data']}: {row['seconds']['all']:.1f} s; {more:.0f} s left", flush=True)
 
 
-def scores(rows: Sequence[Mapping[str, object]]) -> tuple[list[str], list[str], NDArray[np.float64]]:
-    """Return data sets, methods, and their (data sets, methods) mean test accuracies over the halves.
+def summary(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Return what the report needs of all lines: for each data set and method, the test accuracy of each half and means.
 
-    A method that failed on a half is left out: it has no mean there.
+    A method that failed on a half is left out of all.
     """
-    methods = [name for name in rows[0]["methods"] if not name.endswith("oracle")]
-    methods = [name for name in methods if all("test" in row["methods"][name] for row in rows)]
-    sets = sorted({str(row["data"]) for row in rows})
-    table = [[np.mean([row["methods"][name]["test"] for row in rows if row["data"] == data]) for name in methods] for data in sets]
-    return sets, methods, np.array(table)
+    names = [name for name in rows[0]["methods"] if all("test" in row["methods"][name] for row in rows)]
+    sets: dict[str, dict[str, object]] = {}
+    for data in sorted({str(row["data"]) for row in rows}):
+        own = sorted((row for row in rows if row["data"] == data), key=lambda row: (row["repetition"], row["half"]))
+        sets[data] = {}
+        for name in names:
+            measured = [row["methods"][name] for row in own]
+            sets[data][name] = {"test": [round(one["test"], 5) for one in measured]} | {
+                measure: round(float(np.mean([one[measure] for one in measured])), 3)
+                for measure in ("size", "seconds", "evaluations")
+                if measure in measured[0]
+            }
+    return {"halves": len(rows) // len(sets), "seconds": round(sum(row["seconds"]["all"] for row in rows)), "sets": sets}
+
+
+def scores(values: Mapping[str, object]) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the methods, and the (data sets, methods) mean test accuracies; the oracle is no method."""
+    sets = values["sets"]
+    methods = [name for name in next(iter(sets.values())) if not name.endswith("oracle")]
+    return methods, np.array([[np.mean(own[name]["test"]) for name in methods] for own in sets.values()])
 
 
 FAMILY = (
-    "hetero-random-acc-umda", "hetero-random-acc-ga", "hetero best single", "hetero all", "hetero greedy", "hetero stacking",
-    "hetero random subset", "bagged all",
+    "hetero-random-acc-umda", "hetero-random-acc-umda weighted", "hetero-random-log_loss-umda soft", "hetero-random-acc-ga",
+    "hetero best single", "hetero all", "hetero greedy", "hetero stacking", "hetero random subset", "bagged all",
 )  # fmt: skip
 
 
-def report(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """Yield the lines of the page, and draw the diagrams."""
-    sets, methods, table = scores(rows)
+def report(values: Mapping[str, object]) -> Iterator[str]:
+    """Yield the lines of the page that follow from a summary."""
+    methods, table = scores(values)
+    sets = values["sets"]
     whole = rank(table, methods)
-    folds = len({(row["repetition"], row["half"]) for row in rows})
     width = critical_difference(len(methods), len(sets))
-    yield f"{len(sets)} data sets, {folds} halves each, {len(methods)} methods. Friedman chi-square {whole.friedman:.1f},"
-    yield f"p = {whole.p_value:.2g}; Nemenyi's critical difference {width:.2f} ranks."
+    yield f"{len(sets)} data sets, {values['halves']} halves each, {len(methods)} methods; Friedman's chi-square"
+    yield f"{whole.friedman:.1f}, p = {whole.p_value:.2g}; Nemenyi's critical difference {width:.2f} ranks."
     yield ""
     yield "| method | mean rank | mean accuracy | wins / ties / losses against the best single | mean size | search, s |"
     yield "|---|---|---|---|---|---|"
     single = table[:, methods.index("hetero best single")]
     for index in np.argsort(whole.mean_ranks, kind="stable"):
         own, name = table[:, index], methods[index]
-        counts = [int(np.sum(test)) for test in (own > single, own == single, own < single)]
-        measured = [row["methods"][name] for row in rows]
-        size = f"{np.mean([one['size'] for one in measured]):.1f}" if "size" in measured[0] else "-"
-        seconds = f"{np.mean([one['seconds'] for one in measured]):.2f}" if "seconds" in measured[0] else "-"
-        record = " / ".join(map(str, counts))
+        record = " / ".join(str(int(np.sum(test))) for test in (own > single, own == single, own < single))
+        size, seconds = _mean(sets, name, "size", ".1f"), _mean(sets, name, "seconds", ".2f")
         yield f"| {name} | {whole.mean_ranks[index]:.2f} | {100 * own.mean():.2f} | {record} | {size} | {seconds} |"
     yield ""
-    draw_critical_differences(whole, FOLDER / "ensembles_uci_all.png")
-    family = [name for name in FAMILY if name in methods]
-    few = table[:, [methods.index(name) for name in family]]
-    ranking, comparisons = rank(few, family), wilcoxon_holm(few, family)
-    draw_critical_differences(ranking, FOLDER / "ensembles_uci.png", comparisons=comparisons)
     yield "Wilcoxon's signed-rank test over data sets with Holm's correction, among the plainest of each kind:"
     yield ""
     yield "| first | second | median difference, points | wins / ties / losses | p, corrected |"
     yield "|---|---|---|---|---|"
-    for each in comparisons:
+    for each in wilcoxon_holm(*_family(methods, table)):
         record = f"{each.wins} / {each.ties} / {each.losses}"
         yield f"| {each.first} | {each.second} | {100 * each.median_difference:+.2f} | {record} | {each.corrected:.3g} |"
     yield ""
     yield from _factors(table, methods)
-    oracle = np.mean([row["methods"]["hetero oracle"]["test"] for row in rows])
-    seconds = sum(row["seconds"]["all"] for row in rows)
-    yield f"Oracle of the mixed pool: {100 * oracle:.2f} %. All together {seconds / 60:.0f} minutes of one core."
+    oracle = np.mean([np.mean(own["hetero oracle"]["test"]) for own in sets.values()])
+    yield f"Oracle of the mixed pool: {100 * oracle:.2f} %. All together {values['seconds'] / 60:.0f} minutes of one core."
+
+
+def draw(values: Mapping[str, object], folder: Path) -> None:
+    """Draw the critical-difference diagrams: of all methods by Nemenyi's test, of the plainest by Wilcoxon's."""
+    methods, table = scores(values)
+    draw_critical_differences(rank(table, methods), folder / "ensembles_uci_all.png")
+    few, names = _family(methods, table)
+    draw_critical_differences(rank(few, names), folder / "ensembles_uci.png", comparisons=wilcoxon_holm(few, names))
+
+
+def _family(methods: Sequence[str], table: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
+    names = [name for name in FAMILY if name in methods]
+    return table[:, [methods.index(name) for name in names]], names
+
+
+def _mean(sets: Mapping[str, Mapping[str, Mapping[str, float]]], name: str, measure: str, form: str) -> str:
+    found = [own[name][measure] for own in sets.values() if measure in own[name]]
+    return f"{np.mean(found):{form}}" if found else "-"
 
 
 def _factors(table: NDArray[np.float64], methods: Sequence[str]) -> Iterator[str]:
@@ -300,7 +327,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "run":
         run_all(tasks(options.sets, options.repetitions), options.data, options.rows, options.processes)
-    print("\n".join(report(read(options.rows))))
+        VALUES.write_text(json.dumps(summary(read(options.rows))) + "\n")
+    values = json.loads(VALUES.read_text())
+    print("\n".join(report(values)))
+    draw(values, FOLDER)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 from bad_inputs import CASES, GOOD, Case
+from ensemble_bad_inputs import ENSEMBLE_CASES
 
 from evosparse import cli
 from evosparse.data import sources
 from evosparse.engine.campaign import Campaign
 from evosparse.engine.spec import read
 from evosparse.engine.store import Store
+
+ALL = [*CASES, *ENSEMBLE_CASES]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def complain(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_there_are_enough_cases_and_each_is_another() -> None:
-    assert len(CASES) >= 40 and len({case.name for case in CASES}) == len(CASES)
+    assert len(ALL) >= 40 and len({case.name for case in ALL}) == len(ALL)
 
 
 def test_what_the_cases_start_from_is_valid(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +79,7 @@ def test_what_the_cases_start_from_is_valid(place: Path, monkeypatch: pytest.Mon
     assert not stop.value.code and (place / "runs" / "good" / "campaign.sqlite").exists()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name.replace(" ", "-"))
 def test_one_clear_error_and_nothing_written(
     case: Case, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,8 @@ def paper(experiment: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.mark.parametrize("file", sorted(EXPERIMENTS.rglob("*.yaml")), ids=lambda file: file.name)
 def test_every_campaign_file_is_valid(file: Path) -> None:
     if "cluster" not in file.parts:  # manifests, tested with their page
-        assert read(file).kind == ("activations" if file.name.startswith("activations") else "masks")
+        named = file.name.partition("_")[0].removesuffix(".yaml")
+        assert read(file).kind == (named if named in ("activations", "ensembles") else "masks")
 
 
 def test_the_comparison_runs_every_method_with_the_same_seeds(paper: ModuleType) -> None:

@@ -35,7 +35,7 @@ def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_fenced_block_is_named_and_tested() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
-    assert set(BLOCKS) == {"run", "tests", "tour", "activations", "python", "plugin"}
+    assert set(BLOCKS) == {"run", "tests", "tour", "activations", "ensembles", "classifier", "python", "plugin"}
 
 
 def test_the_first_command_runs_the_default_campaign(place: Path) -> None:
@@ -62,6 +62,19 @@ def test_the_commands_about_activation_functions_run(place: Path) -> None:
     scope: dict[str, type] = {}
     exec((place / "runs" / "winner.py").read_text(), scope)
     assert all(name in scope for name in ("InputActivation", "HiddenActivation", "OutputActivation"))
+
+
+def test_the_commands_about_ensembles_run(place: Path) -> None:
+    printed = [run(command, place).stdout for command in BLOCKS["ensembles"].strip().splitlines()]
+    assert "best single" in printed[0] and "of 26" in printed[1] and "accuracy" in printed[2]
+    assert (place / "runs" / "ensemble.json").exists() and (place / "runs" / "ensemble.skops").exists()
+
+
+def test_the_classifier_runs(place: Path) -> None:
+    program = place / "classifier.py"
+    program.write_text(BLOCKS["classifier"])
+    accuracy, members = run(f"{sys.executable} classifier.py", place).stdout.split(maxsplit=1)
+    assert float(accuracy) > 0.9 and members.startswith("(")
 
 
 def test_the_python_program_runs(place: Path) -> None:

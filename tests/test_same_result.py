@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +20,7 @@ from evosparse.engine.spec import read
 SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "benchmarks" / "same_result.py"
 # Seconds within which a campaign is killed; one that was quicker is killed sooner, at the next try. A process that
 # evaluates activation functions compiles for some seconds at first.
-SPANS = {"masks": 1.5, "activations": 8.0}
+SPANS = {"masks": 1.5, "activations": 8.0, "ensembles": 1.5}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,15 @@ def expected(file: Path) -> str:
     return digest_of(file, file.parent / "undisturbed")
 
 
-def digest_of(file: Path, out: Path, workers: int = 0, cache: bool = True, listener: Listener = Listener()) -> str:
-    spec = read(file, [f"evaluation.cache={str(cache).lower()}"])
+def digest_of(
+    file: Path,
+    out: Path,
+    workers: int = 0,
+    cache: bool = True,
+    listener: Listener = Listener(),
+    overrides: Sequence[str] = (),
+) -> str:
+    spec = read(file, [f"evaluation.cache={str(cache).lower()}", *overrides])
     with Campaign.from_spec(spec, out, file.parent) as campaign:
         campaign.run(workers=workers, listener=listener)
         return campaign.store.digest()
@@ -62,9 +70,23 @@ def test_cache_and_progress_change_nothing(
     assert digest_of(file, tmp_path / "run", 0, cache, listener) == expected
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("masks", 1), ("masks", 2), ("activations", 2)], indirect=["kind"])
+@pytest.mark.parametrize(
+    ("kind", "workers"),
+    [("masks", 1), ("masks", 2), ("activations", 2), ("ensembles", 2)],
+    indirect=["kind"],
+)
 def test_the_number_of_workers_changes_nothing(file: Path, tmp_path: Path, expected: str, workers: int) -> None:
     assert digest_of(file, tmp_path / "run", workers) == expected
+
+
+@pytest.mark.parametrize("kind", ["ensembles"], indirect=True)
+def test_remembered_votes_change_nothing(
+    file: Path, tmp_path: Path, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOSPARSE_CACHE", str(tmp_path / "cache"))
+    for count, workers in enumerate((1, 0)):
+        assert len(list((tmp_path / "cache").rglob("*.npz"))) == 8 * count
+        assert digest_of(file, tmp_path / f"run{count}", workers, overrides=["pool.cache=true"]) == expected
 
 
 @pytest.mark.parametrize(("kill", "workers"), [(0, 0), (1, 1), (2, 0)])

@@ -18,14 +18,14 @@ from deap import tools
 from evosparse.engine.candidate import Candidate, Genome, Outcome, Status, expressed, has_phenotype, same_genome
 from evosparse.engine.evaluate import Evaluator, InProcessEvaluator, Job
 from evosparse.engine.listeners import Listener
-from evosparse.engine.problem import Problem, Stage, kind
+from evosparse.engine.problem import Problem, kind
 from evosparse.engine.results import Arm, TrialResult, summarise
 from evosparse.engine.seeds import SeedKey, global_random
 from evosparse.engine.spec import CampaignSpec, Evaluation, Stop, differences
 from evosparse.engine.store import Generation, Header, Store
 from evosparse.errors import CampaignFailed, PluginError, StoreError
 
-MakeEvaluator = Callable[[Stage], Evaluator]
+MakeEvaluator = Callable[..., Evaluator]  # of a stage, and the size of batches if it is not the campaign's
 
 _LINE = ("generation", "candidates", "failed", "improved")  # the logbook's line, beside a chapter for each objective
 _COMPLETE = "search complete"  # the search itself had nothing more to propose
@@ -168,7 +168,7 @@ class Campaign:
             # Only now, because a cluster that cannot be reached is bad input, after which nothing may be written.
             if self.spec.document() != self.store.header.document:
                 self.store.update_document(self.spec.document())
-            self.problem.prepare(make, lambda done, total: listener.progress(self, done, total))
+            self.problem.prepare(lambda stage: make(stage, 1), lambda done, total: listener.progress(self, done, total))
             reason = self._search(make, listener)
             self._examine(make, reason, listener)
 
@@ -234,12 +234,12 @@ class Campaign:
         """Give what makes an evaluator for a stage: in this process, or on a cluster that lives as long as the block."""
         policy = self.spec.evaluation.policy
         if workers == 0 and address is None:
-            yield lambda stage: InProcessEvaluator(stage, policy)
+            yield lambda stage, batch=policy.batch: InProcessEvaluator(stage, replace(policy, batch=batch))
             return
         from evosparse.engine.cluster import Cluster  # importing Ray takes a second that a run in this process saves
 
         with Cluster(workers, address, self.spec.evaluation.gpus_per_worker, self.problem.sources) as cluster:
-            yield lambda stage: cluster.evaluator(stage, policy)
+            yield lambda stage, batch=policy.batch: cluster.evaluator(stage, replace(policy, batch=batch))
 
     def _search(self, make: MakeEvaluator, listener: Listener) -> str:
         """Run generations until there is a reason to stop, and return it."""

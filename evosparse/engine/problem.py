@@ -77,7 +77,7 @@ class Problem(ABC):
         A problem that is not prepared, as by someone who only looks at it, does this where and when it is needed.
 
         Args:
-            make: gives an evaluator of a stage, a context manager.
+            make: gives an evaluator of a stage, a context manager; each genome is a batch of its own.
             progress: is told how many of how many evaluations are done.
         """
 

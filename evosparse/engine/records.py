@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from evosparse.engine.candidate import Candidate, Objectives
 from evosparse.engine.search import State
 
-_PACKAGES = ("evosparse", "numpy", "torch", "deap", "ray")
+_PACKAGES = ("evosparse", "numpy", "scikit-learn", "torch", "deap", "ray")
 
 
 def installed_versions() -> dict[str, str]:

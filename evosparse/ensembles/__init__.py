@@ -1,6 +1,7 @@
 """Classifier ensembles: which members of a pool of trained classifiers shall vote, by the CIF-E protocol and UMDA."""
 
 from evosparse.ensembles.bench import Bench
+from evosparse.ensembles.classifier import CIFEClassifier
 from evosparse.ensembles.diversity import Diversity
 from evosparse.ensembles.examination import ExaminationSpec
 from evosparse.ensembles.fitness import FitnessSpec, VoteFitness
@@ -18,7 +19,8 @@ from evosparse.ensembles.votes import Chamber, Votes, VoteSpec
 from evosparse.ensembles.voting import VotingEnsemble, load
 
 __all__ = [
-    "APPROACHES", "CGA", "LEARNERS", "NSGA2", "PBIL", "POOLS", "UMDA", "Bench", "Chamber", "Diversity", "Ensemble", "EnsembleSpec",
-    "ExaminationSpec", "FitnessSpec", "Genetic", "Initialisation", "MemberSpec", "OnePlusLambda", "PoolSpec", "PredictionsSpec",
-    "Problem", "Random", "Selection", "VoteFitness", "VoteSpec", "VotingEnsemble", "Votes", "greedy_selection", "load", "select",
+    "APPROACHES", "CGA", "LEARNERS", "NSGA2", "PBIL", "POOLS", "UMDA", "Bench", "CIFEClassifier", "Chamber",
+    "Diversity", "Ensemble", "EnsembleSpec", "ExaminationSpec", "FitnessSpec", "Genetic", "Initialisation",
+    "MemberSpec", "OnePlusLambda", "PoolSpec", "PredictionsSpec", "Problem", "Random", "Selection", "VoteFitness",
+    "VoteSpec", "Votes", "VotingEnsemble", "greedy_selection", "load", "select",
 ]  # fmt: skip

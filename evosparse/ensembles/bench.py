@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,13 +66,14 @@ class Bench:
 
     def diversity(self, name: DiversityName) -> Diversity:
         """Return a measure of diversity over the members."""
-        return _diversity(self, name)
+        if name not in self._diversities:
+            self._diversities[name] = Diversity(name, self.votes.right)
+        return self._diversities[name]
+
+    @cached_property
+    def _diversities(self) -> dict[DiversityName, Diversity]:
+        return {}
 
     def __getstate__(self) -> dict[str, Any]:
         # To a worker go the votes, not what they come from, which knows the test examples.
         return {"_supply": self.votes, "vote": self.vote}
-
-
-@lru_cache(maxsize=16)
-def _diversity(bench: Bench, name: DiversityName) -> Diversity:
-    return Diversity(name, bench.votes.right)

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from evosparse.engine.candidate import Objectives
-from evosparse.engine.fitness import Fitness, Resources
+from evosparse.engine.fitness import Fitness, Invalid, Resources, Result
 from evosparse.engine.seeds import SeedKey
 from evosparse.ensembles import dynamic
 from evosparse.ensembles.diversity import Diversity
@@ -28,6 +28,7 @@ from evosparse.ensembles.greedy import greedy_selection
 from evosparse.ensembles.votes import Chamber, Votes, VoteSpec
 from evosparse.section import Section
 
+LEFT_OUT = "left out: "
 Baseline = Literal["best_single", "all", "greedy", "random", "stacking", "dynamic", "oracle"]
 
 
@@ -55,7 +56,9 @@ class EnsembleTrial:
     Args:
         arm: what is examined.
         replicate: number of the repetition.
-        way: ``vote`` of the members; a key of `deciders`; or ``random`` members.
+        way: ``vote`` of the members by the campaign's rule; ``counts``, a majority in which members have several votes, as
+            greedy selection gives them; a vote of ``random`` members; ``stacking``, ``oracle`` or a key of `DYNAMIC`; or `LEFT_OUT`
+            with the reason, of a member that could not be fitted.
         votes: of each member of the pool; for ``random`` alone the number of ones counts.
     """
 
@@ -124,12 +127,14 @@ class Examiner(Fitness):
         """Keep the votes."""
         self.bench: ExaminationBench = resources.data
 
-    def evaluate(self, genomes: Sequence[EnsembleTrial], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
+    def evaluate(self, genomes: Sequence[EnsembleTrial], seeds: Sequence[SeedKey]) -> Sequence[Result]:
         """Examine each."""
         return [self._examine(trial, key) for trial, key in zip(genomes, seeds, strict=True)]
 
-    def _examine(self, trial: EnsembleTrial, key: SeedKey) -> Mapping[str, float]:
+    def _examine(self, trial: EnsembleTrial, key: SeedKey) -> Result:
         polls = self.bench.polls
+        if trial.way.startswith(LEFT_OUT):
+            return Invalid(trial.way)
         if trial.way == "oracle":
             return {"test_accuracy": float(polls.test.right.any(axis=1).mean())}
         if trial.way in ("stacking", *dynamic.DYNAMIC):
@@ -137,13 +142,14 @@ class Examiner(Fitness):
         votes = np.array(trial.votes)
         if trial.way == "random":
             votes = key.child("members").rng().permutation(votes)
-        return self._measures_of_vote(votes)
-
-    def _measures_of_vote(self, votes: NDArray[np.int64]) -> dict[str, float]:
-        polls, chosen = self.bench.polls, votes > 0
-        chamber = Chamber.of(polls.selection, self.bench.vote)
-        if votes.max() > 1:  # members with several votes each, as greedy selection gives them
+        if trial.way == "counts":
             chamber = Chamber(polls.selection, VoteSpec(), votes.astype(np.float64))
+        else:
+            chamber = Chamber.of(polls.selection, self.bench.vote)
+        return self._measures_of_vote(chamber, votes > 0)
+
+    def _measures_of_vote(self, chamber: Chamber, chosen: NDArray[np.bool_]) -> dict[str, float]:
+        polls = self.bench.polls
         measures = _measures(polls.test, chamber.elsewhere(polls.test).decide(chosen))
         if polls.validation is not None:
             decided = chamber.elsewhere(polls.validation).decide(chosen)
@@ -175,8 +181,10 @@ def stacked(votes: Votes, test: Votes) -> NDArray[np.int64]:
         return LogisticRegression(max_iter=1000).fit(_said(votes), votes.y).predict(_said(test))
 
 
-def baselines(names: Sequence[Baseline], polls: Polls, winner: NDArray[np.bool_] | None, seeds: int, features: bool) -> list[EnsembleTrial]:
-    """Return the trials that stand beside the winner.
+def baselines(
+    names: Sequence[Baseline], polls: Polls, winner: NDArray[np.bool_] | None, seeds: int, features: bool
+) -> list[EnsembleTrial]:
+    """Return the trials that stand beside the winner, and one without measures for each member that was left out.
 
     Args:
         names: which.
@@ -185,22 +193,31 @@ def baselines(names: Sequence[Baseline], polls: Polls, winner: NDArray[np.bool_]
         seeds: number of random subsets.
         features: whether there are examples besides their votes, as dynamic selection needs.
     """
-    members = polls.selection.members
-    single = tuple(int(member == polls.selection.accuracies.argmax()) for member in range(members))
-    ways = {
-        "best_single": lambda: [EnsembleTrial("best single", 0, "vote", single)],
-        "all": lambda: [EnsembleTrial("all classifiers", 0, "vote", (1,) * members)],
-        "greedy": lambda: [EnsembleTrial("greedy selection", 0, "vote", tuple(greedy_selection(polls.selection).tolist()))],
-        "random": lambda: [
-            EnsembleTrial("random subset", replicate, "random", tuple(winner.astype(int).tolist())) for replicate in range(seeds)
-        ] if winner is not None else [],
-        "stacking": lambda: [EnsembleTrial("stacking", 0, "stacking")],
-        "dynamic": lambda: [
-            EnsembleTrial(name, 0, name) for name in dynamic.DYNAMIC
-        ] if features and dynamic.installed() else [],
-        "oracle": lambda: [EnsembleTrial("oracle (bound)", 0, "oracle")],
-    }  # fmt: skip
-    return [trial for name in names for trial in ways[name]()]
+    trials = [trial for name in names for trial in _baseline(name, polls.selection, winner, seeds, features)]
+    return trials + [EnsembleTrial(f"{LEFT_OUT}{name}", 0, f"{LEFT_OUT}{why}") for name, why in polls.failed.items()]
+
+
+def _baseline(
+    name: Baseline, votes: Votes, winner: NDArray[np.bool_] | None, seeds: int, features: bool
+) -> list[EnsembleTrial]:
+    match name:
+        case "best_single":
+            best = np.arange(votes.members) == votes.accuracies.argmax()
+            return [EnsembleTrial("best single", 0, "vote", tuple(best.astype(int).tolist()))]
+        case "all":
+            return [EnsembleTrial("all classifiers", 0, "vote", (1,) * votes.members)]
+        case "greedy":
+            return [EnsembleTrial("greedy selection", 0, "counts", tuple(greedy_selection(votes).tolist()))]
+        case "random" if winner is not None:
+            as_many = tuple(winner.astype(int).tolist())
+            return [EnsembleTrial("random subset", replicate, "random", as_many) for replicate in range(seeds)]
+        case "stacking":
+            return [EnsembleTrial("stacking", 0, "stacking")]
+        case "dynamic" if features and dynamic.installed():
+            return [EnsembleTrial(method, 0, method) for method in dynamic.DYNAMIC]
+        case "oracle":
+            return [EnsembleTrial("oracle (bound)", 0, "oracle")]
+    return []
 
 
 def _measures(test: Votes, decided: NDArray[np.int64]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from evosparse.engine.evaluate import Evaluator, Job
 from evosparse.engine.fitness import Fitness, Measured, Resources
 from evosparse.engine.problem import Stage
 from evosparse.engine.seeds import SeedKey
-from evosparse.ensembles.members import Fitted, Member
+from evosparse.ensembles.members import LEARNERS, Fitted, Member
 from evosparse.ensembles.pool import OUT_OF_FOLD, MemberVotes, Parts, PoolSpec, ask_member, collect, member_key
 from evosparse.ensembles.votes import Votes
 from evosparse.errors import CampaignFailed
@@ -149,7 +149,7 @@ class Pool:
         paths = [self._path(member) for member in self.bench.members]
         for place, path in enumerate(paths):
             if self._answers[place] is None and path is not None:
-                self._answers[place] = _remembered(path)
+                self._answers[place] = _remembered(path, self._lengths)
         missing = [place for place, answer in enumerate(self._answers) if answer is None]
         if not missing:
             return
@@ -160,6 +160,7 @@ class Pool:
             done += new
             progress(done, len(missing))
 
+        progress(0, len(missing))
         jobs = [Job(FitTask(place).to_bytes(), SeedKey(self.spec.seed).child("fit", place)) for place in missing]
         with make(self.stage) as evaluator:
             outcomes = evaluator.evaluate(jobs, report)
@@ -204,13 +205,20 @@ class Pool:
         selection = collect(*zip(*good, strict=True), OUT_OF_FOLD, search.train.y, classes)
         return Polls(selection, votes["validation"], votes["test"], failed)
 
+    @property
+    def _lengths(self) -> dict[str, int]:
+        """Number of examples of each part that members vote on."""
+        parts = self.bench.parts
+        own = {} if self.bench.folds is None else {OUT_OF_FOLD: len(parts.y)}
+        return own | {name: len(x) for name, x in parts.asked.items()}
+
     def _path(self, member: Member) -> Path | None:
         """Return where a member's votes are remembered; None for a user's own, whose code may change at any time."""
         if not self.spec.cache or ":" in member.spec.learner:
             return None
         what = [
-            _FORMAT, member.name, member.spec.model_dump(mode="json"), self.spec.seed, self.bench.folds, self.data.hash,
-            sklearn.__version__, np.__version__,
+            _FORMAT, member.name, member.spec.model_dump(mode="json"), dict(LEARNERS[member.spec.learner].settings),
+            self.spec.seed, self.bench.folds, self.data.hash, sklearn.__version__, np.__version__,
         ]  # fmt: skip
         name = blake2b(json.dumps(what, sort_keys=True, default=str).encode(), digest_size=20).hexdigest()
         return cache_folder() / f"{name}.npz"
@@ -232,11 +240,13 @@ def _answer(outcome: Outcome) -> MemberVotes | str:
     return MemberVotes.from_bytes(outcome.payload) if outcome.ok else f"{outcome.status}: {outcome.message}"
 
 
-def _remembered(path: Path) -> MemberVotes | None:
+def _remembered(path: Path, lengths: Mapping[str, int]) -> MemberVotes | None:
     try:
-        return MemberVotes.from_bytes(path.read_bytes())
+        found = MemberVotes.from_bytes(path.read_bytes())
     except Exception:  # missing, or damaged in one of the dozen ways of a zip file: it is found again
         return None
+    whole = all({part: len(votes) for part, votes in each.items()} == lengths for each in (found.labels, found.probabilities))
+    return found if whole else None
 
 
 def _remember(path: Path, data: bytes) -> None:

@@ -102,10 +102,12 @@ class Ensemble:
         try:
             pool, bits, members = json.loads(zlib.decompress(data[len(_MAGIC) :]))
             chosen = np.unpackbits(np.frombuffer(bytes.fromhex(bits), dtype=np.uint8), count=pool).astype(bool)
+            if len(chosen) != pool or np.packbits(chosen).tobytes().hex() != bits:
+                raise ValueError(f"{bits} is not one bit for each of {pool} members")
             places = np.flatnonzero(chosen)
             names, accuracies = [""] * pool, [0.0] * pool
             for place, (name, accuracy) in zip(places, members, strict=True):
-                names[place], accuracies[place] = name, accuracy
+                names[place], accuracies[place] = str(name), float(accuracy)
         except (zlib.error, ValueError, TypeError) as error:
             raise StoreError(f"expected an ensemble, got bytes that cannot be read: {error}") from None
         return cls(chosen, Roster(tuple(names), tuple(accuracies)))

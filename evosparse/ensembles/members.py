@@ -30,6 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from evosparse.engine.evaluate import one_line
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import PluginError, SpecError, nearest
 from evosparse.plugins import resolve
@@ -175,10 +176,10 @@ class Fitted:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             voted = np.asarray(self.estimator.predict(self._seen(x)))
-        codes = self._codes()
-        if codes is None:
-            return voted.astype(np.int16)
-        return codes[np.searchsorted(np.asarray(self.estimator.classes_), voted)].astype(np.int16)
+        own, codes = np.asarray(self.estimator.classes_), self._codes()
+        if voted.shape != (len(x),) or not np.isin(voted, own).all():
+            raise ValueError(f"predict returned something else than one of the classes {own.tolist()} for each example")
+        return (voted if codes is None else codes[np.searchsorted(own, voted)]).astype(np.int16)
 
     def probabilities(self, x: NDArray, labels: NDArray[np.int16]) -> NDArray[np.float32]:
         """Return the (n, classes) probabilities; of a classifier that has none, 1 for its (n,) labels."""
@@ -277,6 +278,7 @@ def _expect_classifier(make: Callable[[], BaseEstimator], spec: MemberSpec) -> N
     try:
         estimator = make()
     except Exception as error:
-        raise PluginError(f"pool.members: {spec.learner!r} cannot be made: {type(error).__name__}: {error}") from error
-    if not is_classifier(estimator):
-        raise PluginError(f"pool.members: expected a scikit-learn classifier of {spec.learner!r}, got {estimator!r:.60}")
+        raise PluginError(f"pool.members: {spec.learner!r} cannot be made: {one_line(error)}; mend it or its settings") from error
+    if not (isinstance(estimator, BaseEstimator) and is_classifier(estimator)):
+        got = type(estimator).__name__
+        raise PluginError(f"pool.members: expected a scikit-learn classifier of {spec.learner!r}, got {got}: return one")

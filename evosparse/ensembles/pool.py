@@ -189,10 +189,11 @@ def ask_member(member: Member, parts: Parts, seed: int, folds: int | None) -> Me
             fitted = member.fit(parts.x[kept], parts.y[kept], key.child("fold", fold), parts.class_names)
             labels[OUT_OF_FOLD][left] = fitted.labels(parts.x[left])
             shares[OUT_OF_FOLD][left] = fitted.probabilities(parts.x[left], labels[OUT_OF_FOLD][left])
-    fitted = member.fit(parts.x, parts.y, key, parts.class_names)
-    for name, x in parts.asked.items():
-        labels[name] = fitted.labels(x)
-        shares[name] = fitted.probabilities(x, labels[name])
+    if parts.asked:
+        fitted = member.fit(parts.x, parts.y, key, parts.class_names)
+        for name, x in parts.asked.items():
+            labels[name] = fitted.labels(x)
+            shares[name] = fitted.probabilities(x, labels[name])
     return MemberVotes(labels, shares)
 
 

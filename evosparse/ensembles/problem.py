@@ -42,12 +42,12 @@ class EnsembleSpec(Section):
     Attributes:
         data: where the examples come from; by default digits, and none where ``pool.predictions`` has the votes.
         approach: of CIF-E, ``C-I-F-E`` such as ``hetero-seeded-acc-umda``: stands for the sections pool, initialisation,
-            fitness and search; whatever these say themselves comes first.
+            fitness and search, and for a majority vote; whatever these sections say themselves comes first.
         pool: who may vote.
         initialisation: where the search begins.
         search: the method and its parameters.
         fitness: how ensembles are judged.
-        vote: how an ensemble decides.
+        vote: how an ensemble decides; by default weighted, which did best in ``experiments/papers/ensembles.md``.
         examination: what happens after the search.
     """
 
@@ -57,7 +57,7 @@ class EnsembleSpec(Section):
     initialisation: Initialisation = Field(default_factory=Initialisation)
     search: AnyMethod = Field(default_factory=UMDA)
     fitness: FitnessSpec = Field(default_factory=FitnessSpec)
-    vote: VoteSpec = Field(default_factory=VoteSpec)
+    vote: VoteSpec = Field(default_factory=lambda: VoteSpec(rule="weighted"))
     examination: ExaminationSpec = Field(default_factory=ExaminationSpec)
 
     @model_validator(mode="before")
@@ -117,7 +117,7 @@ class EnsembleProblem(Problem):
         search: AnyMethod = UMDA(),
         initialisation: str | Initialisation = Initialisation(),
         fitness: str | FitnessSpec | Fitness | Callable = FitnessSpec(),
-        vote: str | VoteSpec = VoteSpec(),
+        vote: str | VoteSpec = VoteSpec(rule="weighted"),
         examination: ExaminationSpec = ExaminationSpec(),
         base: Path | None = None,
     ) -> None:
@@ -158,6 +158,8 @@ class EnsembleProblem(Problem):
             inputs = {"selection": drives.x.reshape(len(drives), -1), "test": data.test.x.reshape(len(data.test), -1)}
         self.spec = spec
         self.bench = Bench(lambda: self.polls.selection, spec.vote)
+        if spec.pool.predictions is not None:
+            self.bench.chamber  # refuses votes that cannot be counted by the rule
         self.search = spec.search.search(self.bench, spec.initialisation)
         fitness = spec.fitness.make(own, base)
         spec.search.check_fitness(fitness)
@@ -176,6 +178,7 @@ class EnsembleProblem(Problem):
     def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None]) -> None:
         """Fit the pool's members, or find the votes that are remembered of them."""
         self.pool.find(make, progress)
+        self.pool.polls(make)  # here, where it is told that there are none, and not where they are sent to a worker
 
     def trials(self, hall_of_fame: Sequence[Candidate]) -> list[EnsembleTrial]:
         """Return the winner's trial, and those of every other simple way to use the pool."""

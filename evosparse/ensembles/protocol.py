@@ -36,4 +36,4 @@ def approach_sections(name: str) -> dict[str, dict[str, Any]]:
     if name not in APPROACHES:
         raise SpecError(f"approach: expected one of {len(APPROACHES)} names C-I-F-E, got {name!r}: {nearest(name, APPROACHES)}")
     levels = zip(_FACTORS.items(), name.split("-"), strict=True)
-    return {section: dict(choices[level]) for (section, choices), level in levels}
+    return {section: dict(choices[level]) for (section, choices), level in levels} | {"vote": {"rule": "majority"}}

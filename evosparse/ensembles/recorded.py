@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from evosparse.data import FOLDER_VARIABLE
 from evosparse.engine.evaluate import Evaluator
 from evosparse.engine.problem import Stage
 from evosparse.ensembles.fitting import Polls
@@ -17,6 +19,7 @@ from evosparse.ensembles.votes import BadVotes, Votes
 from evosparse.errors import SpecError
 
 _PARTS = ("val", "test")
+_MOST = np.iinfo(np.int16).max  # as which votes are kept
 
 
 class RecordedPool:
@@ -41,6 +44,7 @@ class RecordedPool:
         self.class_names = tuple(map(str, range(classes) if given is None else given.tolist()))
         if len(self.class_names) < classes:
             raise BadVotes(f"{path}: expected a name for each of {classes} classes, class_names has {len(self.class_names)}")
+        _check_fit(path, spec.prefix, arrays, len(self.class_names))
         votes = [_votes(path, spec, arrays, part, len(self.class_names)) for part in _PARTS]
         self._polls = Polls(votes[0], None, votes[1], {})
         digest = hashlib.sha256("\n".join(votes[0].names).encode())
@@ -66,11 +70,18 @@ class RecordedPool:
 
 
 def _found(name: str, base: Path | None) -> Path:
-    tried = list(dict.fromkeys([(base or Path()) / Path(name).expanduser(), Path(name).expanduser()]))
+    """Find a file by its path, or by a bare name in the folder of the user's data sets."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    bare = not Path(name).suffix and len(Path(name).parts) == 1
+    if bare:
+        tried = [Path(folder).expanduser() / f"{name}.npz"] if folder else []
+    else:
+        tried = list(dict.fromkeys([(base or Path()) / Path(name).expanduser(), Path(name).expanduser()]))
     path = next((path for path in tried if path.is_file()), None)
     if path is None:
-        places = " and ".join(str(path.absolute()) for path in tried)
-        raise BadVotes(f"pool.predictions: there is no file {name} (looked for {places}): mend the path")
+        places = " and ".join(str(path.absolute()) for path in tried) or f"nowhere, because {FOLDER_VARIABLE} is not set"
+        mend = f"mend the path, or let {FOLDER_VARIABLE} name the folder that holds {name}.npz" if bare else "mend the path"
+        raise BadVotes(f"pool.predictions: there is no file {name} (looked for {places}): {mend}")
     return path
 
 
@@ -93,14 +104,35 @@ def _arrays(path: Path, prefix: str) -> dict[str, np.ndarray]:
     if missing:
         raise BadVotes(f"{path}: expected the key {missing[0]}, got {listed}, ...: mend pool.predictions.prefix or the file")
     for part in _PARTS:
-        for what in ("pred", "y"):
-            if arrays[f"{part}_{what}"].dtype.kind not in "iu":
-                kind = arrays[f"{part}_{what}"].dtype
-                raise BadVotes(f"{path}: {prefix}{part}_{what}: expected class indices as whole numbers, got {kind}")
-        if arrays[f"{part}_pred"].ndim != 2:
-            shape = arrays[f"{part}_pred"].shape
-            raise BadVotes(f"{path}: {prefix}{part}_pred: expected the shape (examples, members), got {shape}")
+        for what, shape in (("pred", ("examples", "members")), ("y", ("examples",))):
+            key, values = f"{prefix}{part}_{what}", arrays[f"{part}_{what}"]
+            if values.dtype.kind not in "iu":
+                raise BadVotes(f"{path}: {key}: expected class indices as whole numbers, got {values.dtype}: convert them")
+            if values.ndim != len(shape) or values.size == 0:
+                raise BadVotes(f"{path}: {key}: expected the shape ({', '.join(shape)}), got {values.shape}: mend the file")
+            if values.min() < 0 or values.max() > _MOST:
+                got = f"{values.min()} to {values.max()}"
+                raise BadVotes(f"{path}: {key}: expected class indices from 0 to {_MOST} at most, got {got}: mend the file")
     return arrays
+
+
+def _check_fit(path: Path, prefix: str, arrays: Mapping[str, np.ndarray], classes: int) -> None:
+    """Refuse arrays that are fine each for itself and do not fit each other."""
+    members = arrays["val_pred"].shape[1]
+    shapes = {f"{part}_pred": (len(arrays[f"{part}_y"]), members) for part in _PARTS}
+    if any(f"{part}_proba" in arrays for part in _PARTS):
+        shapes |= {f"{part}_proba": (*shapes[f"{part}_pred"], classes) for part in _PARTS}
+    if "names" in arrays:
+        shapes["names"] = (members,)
+        if len(np.unique(arrays["names"])) < arrays["names"].size:
+            raise BadVotes(f"{path}: names: expected a name of its own for each member, got one twice: mend the file")
+    for name, shape in shapes.items():
+        got = arrays[name].shape if name in arrays else "nothing"
+        if got != shape:
+            key = name if name == "names" else f"{prefix}{name}"
+            raise BadVotes(f"{path}: {key}: expected the shape {shape} by the other arrays, got {got}: mend the file")
+        if name.endswith("proba") and not (arrays[name].dtype.kind == "f" and np.isfinite(arrays[name]).all()):
+            raise BadVotes(f"{path}: {prefix}{name}: expected finite numbers, got others: mend the file")
 
 
 def _votes(path: Path, spec: PredictionsSpec, arrays: dict[str, np.ndarray], part: str, classes: int) -> Votes:

@@ -117,8 +117,9 @@ class VoteSpec(Section):
             classes: number of classes.
         """
         if self.rule == "majority" and self.ties == "accuracy_weighted":
-            # All of these together are less than one vote: they decide ties and nothing else.
-            return 1 + accuracies / (len(accuracies) + 1)
+            # All hits together are less than one vote: they decide ties and nothing else. Whole numbers add without
+            # rounding, so that what is equal stays equal.
+            return examples * (len(accuracies) + 1) + np.round(accuracies * examples)
         if self.rule != "weighted":
             return None
         if self.weights == "accuracy":

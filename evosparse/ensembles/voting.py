@@ -14,7 +14,17 @@ from evosparse.ensembles.members import Fitted
 from evosparse.ensembles.votes import Chamber, Votes, VoteSpec
 from evosparse.errors import BadInput
 
-_TRUSTED = ("evosparse.ensembles.", "sklearn.", "numpy.", "scipy.")
+# Beside what skops itself trusts: types one by one, because in a whole package there may be something that does harm.
+_TRUSTED = frozenset({
+    "evosparse.ensembles.members.Fitted",
+    "evosparse.ensembles.voting.VotingEnsemble",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+})  # fmt: skip
+_DISTANCES = "sklearn.metrics._dist_metrics."
 
 
 class BadExport(BadInput):
@@ -86,9 +96,12 @@ class VotingEnsemble(ClassifierMixin, BaseEstimator):
         x = x.reshape(len(x), -1)
         classes = len(self.class_names)
         labels = [member.labels(x) for member in self.members]
-        shares = [member.probabilities(x, said) for member, said in zip(self.members, labels, strict=True)]
+        shares = None
+        if self.rule == "soft":  # other rules do not look at probabilities, which some members are slow to give
+            both = zip(self.members, labels, strict=True)
+            shares = np.stack([member.probabilities(x, said) for member, said in both], axis=1)
         unknown = np.zeros(len(x), dtype=np.int64)
-        votes = Votes(tuple(self.names), np.stack(labels, axis=1), unknown, classes, np.stack(shares, axis=1))
+        votes = Votes(tuple(self.names), np.stack(labels, axis=1), unknown, classes, shares)
         weights = None if self.weights is None else np.asarray(self.weights, dtype=np.float64)
         return Chamber(votes, VoteSpec(rule=self.rule), weights)
 
@@ -110,7 +123,7 @@ def load(path: str | Path, trusted: Sequence[str] = ()) -> VotingEnsemble:
     """
     try:
         found = skops.io.get_untrusted_types(file=path)
-        unknown = [name for name in found if not name.startswith(_TRUSTED) and name not in trusted]
+        unknown = [name for name in found if not (name in _TRUSTED or name in trusted or name.startswith(_DISTANCES))]
         if unknown:
             raise BadExport(f"{path}: holds the type {unknown[0]}: if you know where it comes from, name it in trusted")
         ensemble = skops.io.load(path, trusted=found)

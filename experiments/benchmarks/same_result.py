@@ -1,9 +1,9 @@
 """One campaign run in many ways, and killed at random moments and resumed: its digest must always be the same.
 
-A genetic search over masks on digits, or a cooperative one over activation functions, with examination:
-uninterrupted in one process, with and without cache and progress; with workers; and runs that are killed with SIGKILL
-(the driver alone; a worker, then the driver; the whole process tree), each in its own run directory. Prints a table;
-the exit code is 1 if a digest differs.
+A genetic search over masks on digits, a cooperative one over activation functions, or UMDA over the members of a pool that
+is fitted first, with examination: uninterrupted in one process, with and without cache and progress; with workers; and runs
+that are killed with SIGKILL (the driver alone; a worker, then the driver; the whole process tree), each in its own run
+directory. Prints a table; the exit code is 1 if a digest differs.
 
     python experiments/benchmarks/same_result.py --workers 1 2 4 --kills 20
     python experiments/benchmarks/same_result.py --kind activations --workers 1 2 4 --kills 20
@@ -36,27 +36,54 @@ name: same-result
 kind: {kind}
 seed: 7
 evaluation: {{batch: 4}}
+"""
+NETWORKS = """
 data: digits
 training: {{optimizer: adam, learning_rate: 0.005, batch: 64}}
 examination: {{epochs: 3, seeds: 2}}
 """
 SEARCHES = {
-    "masks": """
+    "masks": NETWORKS + """
 stop: {{generations: {generations}}}
 network: {{name: mlp, hidden: [32]}}
 search: {{method: genetic, sparsity: 0.9, population: 10, epochs: {epochs}}}
 """,
     # Ends by itself, when its budget does: in the middle of a generation.
-    "activations": """
+    "activations": NETWORKS + """
 network: {{name: mlp, hidden: [32, 32, 32]}}
 search: {{method: cooperative, n: {n}, collaborators: two_draws, trials: 2}}
 fitness: {{epochs: {epochs}}}
+""",
+    # Without remembered votes, so that whoever goes on with a campaign has to find the same ones again.
+    "ensembles": """
+data: wine
+pool:
+  members:
+  - naive_bayes
+  - {{learner: tree, bootstrap: true, copies: 2}}
+  - {{learner: tree, features: 0.5, copies: 2}}
+  - {{learner: forest, settings: {{n_estimators: 5}}}}
+  - logistic
+  - lda
+  judged_on: out_of_fold
+  folds: 3
+  cache: false
+initialisation: accuracy
+fitness: accuracy_diversity
+search: {{method: umda, population: 30, generations: {generations}, stagnation: null}}
+examination: {{seeds: 2, baselines: [best_single, all, greedy, random, stacking, oracle]}}
 """,
 }
 VARIANTS = {
     "with progress": (),
     "without cache": ("--quiet", "--set", "evaluation.cache=false"),
     "without cache, with progress": ("--set", "evaluation.cache=false"),
+}
+MORE_VARIANTS = {
+    "ensembles": {
+        "remembering votes": ("--quiet", "--set", "pool.cache=true"),
+        "with remembered votes": ("--quiet", "--set", "pool.cache=true"),
+    }
 }
 KILLS = ("driver", "worker, then driver", "whole tree")
 
@@ -96,6 +123,7 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind then, too
     with tempfile.TemporaryDirectory() as name:
+        os.environ["EVOSPARSE_CACHE"] = str(Path(name) / "cache")  # where nothing is remembered yet
         rows = list(measure(options, Path(name)))
     same = len({row.digest for row in rows}) == 1
     if options.json:
@@ -111,7 +139,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     file = write_campaign(folder, options.kind, options.generations, options.epochs)
     whole = Commands(folder / "whole")
     yield _told(whole.row("in-process", whole.run(file, 0, "--quiet")))
-    for name, arguments in VARIANTS.items():
+    for name, arguments in (VARIANTS | MORE_VARIANTS.get(options.kind, {})).items():
         commands = Commands(folder / name.replace(" ", "-"))
         yield _told(commands.row(f"in-process, {name}", commands.run(file, 0, *arguments)))
     for workers in options.workers:
