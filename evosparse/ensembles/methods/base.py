@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from evosparse.engine.candidate import Candidate
 from evosparse.engine.fitness import Fitness
@@ -17,6 +18,16 @@ from evosparse.ensembles.bench import Bench
 from evosparse.ensembles.initialisation import Initialisation
 from evosparse.errors import SpecError, StoreError
 from evosparse.section import Section
+
+
+def _range(value: tuple[float, float] | str) -> tuple[float, float] | str:
+    if not isinstance(value, str) and not 0 <= value[0] < value[1] <= 1:
+        raise ValueError("must be a range [low, high] with 0 <= low < high <= 1, or 1/n")
+    return value
+
+
+# Of probabilities: the least and the greatest; or 1/n, which leaves 1/n and 1 - 1/n for n members.
+Bounds = Annotated[tuple[float, float] | Literal["1/n"], AfterValidator(_range)]
 
 
 class Method(Section):
@@ -126,3 +137,11 @@ def rows_of(candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
 def flip(row: NDArray[np.bool_], rate: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return a copy in which each bit is turned with that probability."""
     return row ^ (rng.random(len(row)) < rate)
+
+
+def margins(bounds: Bounds, members: int) -> tuple[float, float]:
+    """Return the least and the greatest probability."""
+    if bounds == "1/n":
+        least = 1 / max(members, 2)
+        return least, 1 - least
+    return bounds

@@ -21,8 +21,7 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.ensembles.bench import Bench
 from evosparse.ensembles.initialisation import Initialisation
-from evosparse.ensembles.methods.base import EnsembleSearch, Method, rows_of
-from evosparse.ensembles.methods.umda import margins
+from evosparse.ensembles.methods.base import Bounds, EnsembleSearch, Method, margins, rows_of
 
 
 class CGA(Method):
@@ -39,7 +38,7 @@ class CGA(Method):
     generations: int = Field(5000, ge=1)
     virtual_population: int = Field(100, ge=2)
     tournament: int = Field(2, ge=2)
-    bounds: tuple[float, float] | Literal["1/n"] = (0.0, 1.0)
+    bounds: Bounds = (0.0, 1.0)
 
     def search(self, bench: Bench, start: Initialisation) -> CGASearch:
         return CGASearch(self, bench, start)

@@ -22,8 +22,7 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.ensembles.bench import Bench
 from evosparse.ensembles.initialisation import Initialisation
-from evosparse.ensembles.methods.base import EnsembleSearch, Method, rows_of
-from evosparse.ensembles.methods.umda import margins
+from evosparse.ensembles.methods.base import Bounds, EnsembleSearch, Method, margins, rows_of
 
 
 class PBIL(Method):
@@ -44,7 +43,7 @@ class PBIL(Method):
     best: int = Field(1, ge=1)
     mutation: float = Field(0.02, ge=0, le=1)
     shift: float = Field(0.05, ge=0, le=1)
-    bounds: tuple[float, float] | Literal["1/n"] = (0.0, 1.0)
+    bounds: Bounds = (0.0, 1.0)
 
     def search(self, bench: Bench, start: Initialisation) -> PBILSearch:
         return PBILSearch(self, bench, start)

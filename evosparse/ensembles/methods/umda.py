@@ -17,14 +17,14 @@ from typing import Literal
 import numpy as np
 from deap import tools
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from evosparse.engine.candidate import Candidate
 from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.ensembles.bench import Bench
 from evosparse.ensembles.initialisation import Initialisation
-from evosparse.ensembles.methods.base import EnsembleSearch, Method, rows_of
+from evosparse.ensembles.methods.base import Bounds, EnsembleSearch, Method, margins, rows_of
 
 
 class UMDA(Method):
@@ -42,16 +42,9 @@ class UMDA(Method):
     method: Literal["umda"] = "umda"
     population: int = Field(500, ge=2)
     truncation: float = Field(0.75, gt=0, lt=1)
-    bounds: tuple[float, float] | Literal["1/n"] = (0.05, 0.95)
+    bounds: Bounds = (0.05, 0.95)
     stagnation: float | None = Field(0.2, gt=0, le=1)
     sampling: Literal["marginals", "legacy_inverted"] = "marginals"
-
-    @field_validator("bounds")
-    @classmethod
-    def _is_a_range(cls, value: tuple[float, float] | str) -> tuple[float, float] | str:
-        if not isinstance(value, str) and not 0 <= value[0] < value[1] <= 1:
-            raise ValueError("must be a range [low, high] with 0 <= low < high <= 1, or 1/n")
-        return value
 
     def search(self, bench: Bench, start: Initialisation) -> UMDASearch:
         return UMDASearch(self, bench, start)
@@ -104,11 +97,3 @@ class UMDASearch(EnsembleSearch):
         self.history = list(state.arrays["history"]) if "history" in state.arrays else []
         self.marginals = self.history[-1] if self.history else None
         self._best = next(iter(state.candidates["best"]), None)
-
-
-def margins(bounds: tuple[float, float] | str, members: int) -> tuple[float, float]:
-    """Return the least and the greatest probability."""
-    if bounds == "1/n":
-        least = 1 / max(members, 2)
-        return least, 1 - least
-    return bounds
