@@ -129,7 +129,7 @@ def _blocks(chosen: NDArray[np.bool_], weights: NDArray[np.float64] | None) -> I
 
 
 @njit(nogil=True, cache=True)
-def _count_hits(labels, y, bits, classes, hits):  # pragma: no cover (compiled)
+def _count_hits(labels, y, bits, classes, hits):
     examples, members = labels.shape
     width = bits.shape[1]
     counts = np.empty((classes, width), bits.dtype)
@@ -172,7 +172,7 @@ def _count_hits(labels, y, bits, classes, hits):  # pragma: no cover (compiled)
 
 
 @njit(nogil=True, cache=True)
-def _count_soft(probabilities, y, bits, hits, own_sums):  # pragma: no cover (compiled)
+def _count_soft(probabilities, y, bits, hits, own_sums):
     examples, members, classes = probabilities.shape
     width = bits.shape[1]
     sums = np.empty((classes, width), np.float64)
@@ -208,7 +208,7 @@ def _count_soft(probabilities, y, bits, hits, own_sums):  # pragma: no cover (co
 
 
 @njit(nogil=True, cache=True)
-def _count_right(right, bits, counts):  # pragma: no cover (compiled)
+def _count_right(right, bits, counts):
     for example in range(right.shape[0]):
         row = counts[example]
         for member in range(right.shape[1]):
@@ -219,7 +219,7 @@ def _count_right(right, bits, counts):  # pragma: no cover (compiled)
 
 
 @njit(nogil=True, cache=True)
-def _sum_pairs(matrix, chosen, total, pairs):  # pragma: no cover (compiled)
+def _sum_pairs(matrix, chosen, total, pairs):
     for candidate in range(chosen.shape[0]):
         members = np.flatnonzero(chosen[candidate])
         for second in range(len(members)):

@@ -139,6 +139,22 @@ def flip(row: NDArray[np.bool_], rate: float, rng: np.random.Generator) -> NDArr
     return row ^ (rng.random(len(row)) < rate)
 
 
+def crossed(search: EnsembleSearch, first: Candidate, second: Candidate, rng: np.random.Generator) -> Candidate:
+    """Return a child of the first parent or, with the probability of a crossover, of both; bits of it are flipped.
+
+    Args:
+        search: whose parameters have ``crossover`` and ``mutation``, by default one over the number of members.
+        first, second: the parents; in a crossover each bit is one's or the other's with probability one half.
+        rng: source of randomness.
+    """
+    row, parents = first.genome.chosen, [first.uid]
+    if rng.random() < search.parameters.crossover:
+        row = np.where(rng.random(len(row)) < 0.5, row, second.genome.chosen)
+        parents.append(second.uid)
+    rate = 1 / len(row) if search.parameters.mutation is None else search.parameters.mutation
+    return Candidate(search.bench.ensemble(flip(row, rate, rng)), parents=tuple(dict.fromkeys(parents)))
+
+
 def margins(bounds: Bounds, members: int) -> tuple[float, float]:
     """Return the least and the greatest probability."""
     if bounds == "1/n":

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from deap import base, tools
 from pydantic import Field, model_validator
 
@@ -18,7 +17,7 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.ensembles.bench import Bench
 from evosparse.ensembles.initialisation import Initialisation
-from evosparse.ensembles.methods.base import EnsembleSearch, Method, flip
+from evosparse.ensembles.methods.base import EnsembleSearch, Method, crossed
 
 
 class Genetic(Method):
@@ -74,7 +73,7 @@ class GeneticSearch(EnsembleSearch):
         children = parameters.population - parameters.elites
         parents = self.toolbox.select(self.population, 2 * children)
         rng = key.rng()
-        return [self._child(parents[2 * index], parents[2 * index + 1], rng) for index in range(children)]
+        return [crossed(self, parents[2 * index], parents[2 * index + 1], rng) for index in range(children)]
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         measured = [candidate for candidate in candidates if candidate.ok]
@@ -92,11 +91,3 @@ class GeneticSearch(EnsembleSearch):
     def recall(self, state: State) -> None:
         self._since = int(state.values["since"])
         self.population = list(state.candidates["population"])
-
-    def _child(self, first: Candidate, second: Candidate, rng: np.random.Generator) -> Candidate:
-        row, parents = first.genome.chosen, [first.uid]
-        if rng.random() < self.parameters.crossover:
-            row = np.where(rng.random(len(row)) < 0.5, row, second.genome.chosen)
-            parents.append(second.uid)
-        rate = 1 / len(row) if self.parameters.mutation is None else self.parameters.mutation
-        return Candidate(self.bench.ensemble(flip(row, rate, rng)), parents=tuple(dict.fromkeys(parents)))

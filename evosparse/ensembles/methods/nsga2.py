@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from deap import base, tools
 from pydantic import Field
 
@@ -23,7 +22,7 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.ensembles.bench import Bench
 from evosparse.ensembles.initialisation import Initialisation
-from evosparse.ensembles.methods.base import EnsembleSearch, Method, flip
+from evosparse.ensembles.methods.base import EnsembleSearch, Method, crossed
 from evosparse.errors import SpecError
 
 
@@ -71,7 +70,7 @@ class NSGA2Search(EnsembleSearch):
         parents = self.toolbox.select(ranked, len(ranked) - len(ranked) % 4) if len(ranked) >= 4 else ranked
         rng = key.rng()
         return [
-            self._child(parents[index % len(parents)], parents[(index + 1) % len(parents)], rng) for index in range(size)
+            crossed(self, parents[index % len(parents)], parents[(index + 1) % len(parents)], rng) for index in range(size)
         ]
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
@@ -84,11 +83,3 @@ class NSGA2Search(EnsembleSearch):
 
     def recall(self, state: State) -> None:
         self.population = list(state.candidates["population"])
-
-    def _child(self, first: Candidate, second: Candidate, rng: np.random.Generator) -> Candidate:
-        row, parents = first.genome.chosen, [first.uid]
-        if rng.random() < self.parameters.crossover:
-            row = np.where(rng.random(len(row)) < 0.5, row, second.genome.chosen)
-            parents.append(second.uid)
-        rate = 1 / len(row) if self.parameters.mutation is None else self.parameters.mutation
-        return Candidate(self.bench.ensemble(flip(row, rate, rng)), parents=tuple(dict.fromkeys(parents)))
