@@ -32,7 +32,7 @@ def lines(facts: Mapping[str, object], indent: str = "") -> list[str]:
         elif isinstance(value, (list, tuple)) and not _flat(value):
             shown += [f"{indent}{name}:", *(f"{indent}  {cell(part)}" for part in value)]
         elif isinstance(value, str) and "\n" in value:
-            shown += [f"{indent}{name}:", *(f"{indent}  {line}" for line in value.rstrip().splitlines())]
+            shown += [f"{indent}{name}:", *(f"{indent}  {line}".rstrip() for line in value.rstrip().splitlines())]
         elif value not in ("", (), [], {}, None):
             shown.append(f"{indent}{name}: {cell(value)}")
     return shown
@@ -133,7 +133,9 @@ def _interval(value: Interval, count: bool) -> str:
 
 
 def _flat(values: Iterable[object]) -> bool:
-    return not any(isinstance(value, (Mapping, list, tuple)) for value in values)
+    return not any(
+        isinstance(value, (Mapping, list, tuple)) or (isinstance(value, str) and "\n" in value) for value in values
+    )
 
 
 def _whole(values: Sequence[object]) -> bool:

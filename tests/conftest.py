@@ -9,9 +9,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import ray
 from console import Evosparse, Said
 
 from evosparse import cli
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of whole campaigns first, which take longest: two processes that share the files end at one time."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,6 +52,14 @@ def experiment() -> Callable[[str], ModuleType]:
             return importlib.import_module(name)
 
     return load
+
+
+@pytest.fixture(scope="module")
+def connected() -> Iterator[None]:
+    """This process connected to Ray, which the campaigns of a module share: to start and end it takes them seconds."""
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def campaign(armed: bool) -> CampaignSpec:
             "network": {"name": "mlp", "hidden": [16]},
             "search": {"method": "kstarts", "scope": "global", "k": 20, "sparsity": 0.9},
             "fitness": {"function": "trap.py:Trap", "parameters": {"armed": armed}},
-            "evaluation": {"batch": 4, "timeout": 2.0, "retries": 1, "memory_gib": 0.5},
+            "evaluation": {"batch": 4, "timeout": 6.0, "retries": 1, "memory_gib": 0.5},
             "examination": {"epochs": 1, "seeds": 1, "baselines": []},
             "hall_of_fame": 20,
         }

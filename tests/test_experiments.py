@@ -24,7 +24,8 @@ def paper(experiment: Callable[[str], ModuleType]) -> ModuleType:
 def test_every_campaign_file_is_valid(file: Path) -> None:
     if "cluster" not in file.parts:  # manifests, tested with their page
         named = file.name.partition("_")[0].removesuffix(".yaml")
-        assert read(file).kind == (named if named in ("activations", "ensembles") else "masks")
+        kinds = {"neat": "topologies", **{kind: kind for kind in ("activations", "ensembles", "topologies")}}
+        assert read(file).kind == kinds.get(named, "masks")
 
 
 def test_the_comparison_runs_every_method_with_the_same_seeds(paper: ModuleType) -> None:

@@ -90,12 +90,14 @@ def test_the_masks_are_those_of_the_users_network(examples: Path, evosparse: Evo
     assert exported["tensors"]["second.mask"] == [4, 2, 3, 3] and "second.bias" in exported["tensors"]
 
 
+@pytest.mark.usefixtures("connected")
 def test_the_examples_pass_check_fitness_on_a_worker(examples: Path, evosparse: Evosparse) -> None:
     said = evosparse("check-fitness", examples / "calm.yaml", "--set", "fitness.parameters.epochs=1")
     assert said.code == 0, said.err
     assert "calm (max)" in said.out and "on a worker" in said.out and said.out.endswith("ok\n")
 
 
+@pytest.mark.usefixtures("connected")
 def test_check_fitness_finds_an_unpicklable_closure(forgetful: Path, evosparse: Evosparse) -> None:
     source = "import threading\n\nfrom evosparse import fitness\n\n\ndef make():\n    lock = threading.Lock()\n\n"
     source += "    @fitness(maximize='x')\n    def inner(mask):\n        with lock:\n            return 1.0\n\n"

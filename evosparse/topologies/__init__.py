@@ -12,7 +12,18 @@ from evosparse.topologies.problem import TopologySpec
 from evosparse.topologies.species import Distance
 from evosparse.topologies.start import Start
 from evosparse.topologies.tasks import (
-    CartPoleSpec, CustomSpec, DoublePoleSpec, DrivingSpec, GymnasiumSpec, SinglePoleSpec, SupervisedSpec, Task, Tasks, TaskSpec, XorSpec, task,
+    CartPoleSpec,
+    CustomSpec,
+    DoublePoleSpec,
+    DrivingSpec,
+    GymnasiumSpec,
+    SinglePoleSpec,
+    SupervisedSpec,
+    Task,
+    Tasks,
+    TaskSpec,
+    XorSpec,
+    task,
 )  # fmt: skip
 
 __all__ = [

@@ -239,7 +239,7 @@ class TorchNetworks:
         source: NDArray[np.int64],
         weight: NDArray[np.float64],
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the first, second, ... connections of nodes of falling degree, each of whose connections has a start."""
+        """Yield the first, second, ... connections of nodes of falling degree, given where they start."""
         for place in range(degree.max(initial=0)):
             which = start[: np.count_nonzero(degree > place)] + place
             yield (

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from evosparse.topologies.genome import Interface, Topology
-from evosparse.topologies.pack import Pack, pack
+from evosparse.topologies.genome import Topology
+from evosparse.topologies.pack import pack
 
 EqualGenes = Literal["random", "both", "first"]
 Distribution = Literal["uniform", "gaussian"]
@@ -92,9 +92,14 @@ def breed(
         rng: source of randomness.
     """
     face = population[0].interface
-    genes = pack(population)
+    # Of a large population a few are parents: only they are packed, and known by their places among themselves.
+    used = np.unique(np.append(parents.first, parents.second))
+    used = used[used >= 0]
+    genes = pack([population[place] for place in used.tolist()])
+    first = np.searchsorted(used, parents.first)
+    second = np.where(parents.second < 0, -1, np.searchsorted(used, parents.second))
     lengths = np.diff(genes.genes)
-    room = lengths[parents.first] + np.where(parents.second < 0, 0, lengths[parents.second])
+    room = lengths[first] + np.where(second < 0, 0, lengths[second])
     starts = np.concatenate([[0], np.cumsum(room)])
     total, children = int(starts[-1]), len(room)
     averaged = rng.random(children) < rules.average
@@ -106,39 +111,54 @@ def breed(
     equal = parents.equal if rules.equal_fitness_genes != "first" else np.zeros(children, dtype=bool)
     share = 0.5 if rules.equal_fitness_genes == "random" else 1.0
     counts, *arrays = _breed(
-        genes, parents.first, parents.second, equal, share, averaged, changed, starts, rates, chances, shifts, fresh,
-        face.recurrent,
+        genes, first, second, equal, share, averaged, changed, starts, rates, chances, shifts, fresh, face.recurrent
     )
+    begins, hidden, functions = _nodes(
+        genes, first, second, starts, counts, arrays[1], arrays[2], face.sources, face.fixed
+    )
+    firsts = begins + np.arange(children + 1) * len(face.outputs)
+    spans = zip(*(map(slice, ends[:-1].tolist(), ends[1:].tolist()) for ends in (begins, firsts)), strict=True)
+    # Copies, so that a genome that is kept does not keep its whole generation in memory.
     return [
-        _child(face, genes, parents.first[child], parents.second[child], slice(start, start + count), arrays)
-        for child, (start, count) in enumerate(zip(starts.tolist(), counts.tolist()))
+        Topology(face, hidden[nodes].copy(), functions[own].copy(), *(array[start:end].copy() for array in arrays))
+        for (nodes, own), start, end in zip(spans, starts.tolist(), (starts[:-1] + counts).tolist())
     ]
 
 
-def _child(face: Interface, genes: Pack, first: int, second: int, span: slice, arrays: list[np.ndarray]) -> Topology:
-    innovation, source, target, weight, enabled = (array[span].copy() for array in arrays)
-    hidden, functions = _nodes(genes, first, second, source, target, face.sources, face.fixed)
-    return Topology(face, hidden, functions, innovation, source, target, weight, enabled)
-
-
 @njit(cache=True, nogil=True)
-def _nodes(genes, first, second, source, target, sources, fixed):
-    """Return the hidden nodes that connections join, and the functions of all nodes: the first parent's if it has them."""
-    ends = np.unique(np.concatenate((source, target)))
-    hidden = ends[ends >= fixed]
-    outputs = fixed - sources
-    functions = np.empty(outputs + len(hidden), dtype=np.int64)
-    start = genes.nodes[first] + first * outputs
-    functions[:outputs] = genes.functions[start : start + outputs]
-    for place in range(len(hidden)):
-        parent = first
-        own = genes.hidden[genes.nodes[parent] : genes.nodes[parent + 1]]
-        at = np.searchsorted(own, hidden[place])
-        if at == len(own) or own[at] != hidden[place]:
-            parent = second
-            at = np.searchsorted(genes.hidden[genes.nodes[parent] : genes.nodes[parent + 1]], hidden[place])
-        functions[outputs + place] = genes.functions[genes.nodes[parent] + (parent + 1) * outputs + at]
-    return hidden, functions
+def _nodes(genes, first, second, starts, counts, source, target, sources, fixed):
+    """Return where the hidden nodes of each child begin, all of them, and the functions of all nodes, as in a `Pack`.
+
+    The hidden nodes are those that connections join; functions are the first parent's if it has the node.
+    """
+    children, outputs = len(first), fixed - sources
+    begins = np.zeros(children + 1, dtype=np.int64)
+    room = 0
+    for child in range(children):
+        for parent in (first[child], second[child]):
+            if parent >= 0:
+                room += genes.nodes[parent + 1] - genes.nodes[parent]
+    hidden = np.empty(room, dtype=np.int64)
+    functions = np.empty(room + children * outputs, dtype=np.int64)
+    for child in range(children):
+        span = slice(starts[child], starts[child] + counts[child])
+        ends = np.unique(np.concatenate((source[span], target[span])))
+        ends = ends[ends >= fixed]
+        begin = begins[child]
+        end = begins[child + 1] = begin + len(ends)
+        hidden[begin:end] = ends
+        write = begin + child * outputs
+        start = genes.nodes[first[child]] + first[child] * outputs
+        functions[write : write + outputs] = genes.functions[start : start + outputs]
+        for place in range(len(ends)):
+            parent = first[child]
+            own = genes.hidden[genes.nodes[parent] : genes.nodes[parent + 1]]
+            at = np.searchsorted(own, ends[place])
+            if at == len(own) or own[at] != ends[place]:
+                parent = second[child]
+                at = np.searchsorted(genes.hidden[genes.nodes[parent] : genes.nodes[parent + 1]], ends[place])
+            functions[write + outputs + place] = genes.functions[genes.nodes[parent] + (parent + 1) * outputs + at]
+    return begins, hidden[: begins[-1]], functions[: begins[-1] + children * outputs]
 
 
 @njit(cache=True, nogil=True)

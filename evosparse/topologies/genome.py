@@ -95,7 +95,7 @@ class Topology:
 
     def __post_init__(self) -> None:
         for name in self._names:
-            getattr(self, name).flags.writeable = False
+            getattr(self, name).setflags(write=False)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Topology):

@@ -13,6 +13,8 @@ from evosparse.topologies.genome import Topology
 from evosparse.topologies.problem import TopologyProblem, TopologySpec
 from evosparse.topologies.text import draw_text
 
+_COLUMNS = 96  # of the network as text, which the command line indents by four
+
 
 class TopologyKind(Kind):
     """Which graph a network has, and which weights."""
@@ -33,7 +35,7 @@ class TopologyKind(Kind):
             "connections": genome.size,
             "disabled": len(genome.weight) - genome.size,
             "recurrent": genome.interface.recurrent,
-            "network": draw_text(genome),
+            "network": draw_text(genome, _COLUMNS),
         }
 
     def export(

@@ -15,7 +15,7 @@ from evosparse.engine.search import drive
 from evosparse.engine.seeds import SeedKey
 from evosparse.plugins import local_folder, reference_to
 from evosparse.section import Section
-from evosparse.topologies.examination import Examiner, ExaminationSpec, TopologyTrial, winners
+from evosparse.topologies.examination import ExaminationSpec, Examiner, TopologyTrial, winners
 from evosparse.topologies.fitness import Bench, FitnessSpec
 from evosparse.topologies.genome import Interface, Topology
 from evosparse.topologies.methods import NEAT, AnyMethod
@@ -53,7 +53,7 @@ class TopologyProblem(Problem):
     Args:
         task: its name or section, or a `Task` or marked function of the user's own.
         search: the method, such as `NEAT`.
-        fitness: a user's marked function, class or instance of `Fitness` in place of the task's.
+        fitness: a user's marked function, class or instance of `Fitness` in place of the task's, or where to find one.
         examination: what happens after the search.
         base: folder of relative paths.
 
@@ -67,12 +67,12 @@ class TopologyProblem(Problem):
         self,
         task: str | TaskSpec | Task | Callable = XorSpec(),
         search: AnyMethod = NEAT(),
-        fitness: FitnessSpec | Fitness | Callable = FitnessSpec(),
+        fitness: str | FitnessSpec | Fitness | Callable = FitnessSpec(),
         examination: ExaminationSpec = ExaminationSpec(),
         base: Path | None = None,
     ) -> None:
         own_task = None if isinstance(task, (str, TaskSpec)) else task
-        own = None if isinstance(fitness, FitnessSpec) else fitness
+        own = None if isinstance(fitness, (str, FitnessSpec)) else fitness
         spec = TopologySpec(
             task=task if own_task is None else CustomSpec(function=reference_to(own_task)),
             search=search,
@@ -91,9 +91,8 @@ class TopologyProblem(Problem):
     def _build(self, spec: TopologySpec, task: object, own: Fitness | Callable | None, base: Path | None) -> None:
         self.spec = spec
         self.tasks = spec.task.tasks(base) if task is None else _tasks_of(task)
-        self.search = spec.search.search(interface(self.tasks.search, spec.search))
-        if self.tasks.confirmation is not None:
-            self.search.confirm = self.confirms
+        confirm = None if self.tasks.confirmation is None else self.confirms
+        self.search = spec.search.search(interface(self.tasks.search, spec.search), confirm)
         fitness = spec.fitness.make(self.tasks.search, own, base)
         spec.search.check_fitness(fitness)
         self.stage = Stage(fitness, Bench(self.tasks.search), Topology)

@@ -177,7 +177,9 @@ REFUSED: list[tuple[object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "told"), REFUSED, ids=[getattr(own, "__name__", str(own)) for own, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("function", "told"), REFUSED, ids=[getattr(own, "__name__", type(own).__name__) for own, _ in REFUSED]
+)
 def test_what_is_no_primitive_is_refused_with_one_line(function: object, told: str) -> None:
     with pytest.raises(PluginError) as refused:
         primitive_of(function, "own.py:name")

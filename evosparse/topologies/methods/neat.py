@@ -10,7 +10,7 @@ Stanley and Miikkulainen, "Evolving Neural Networks through Augmenting Topologie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ from evosparse.topologies.innovation import Innovations, Scope
 from evosparse.topologies.species import Distance, Record, SmallGenome, may_reproduce, offspring, updated
 from evosparse.topologies.start import Start, first_genomes
 from evosparse.topologies.tasks.base import SOLVED
+
+Confirm = Callable[[Topology], bool]
 
 
 class NEAT(Section):
@@ -102,14 +104,14 @@ class NEAT(Section):
     interspecies: float = Field(0.001, ge=0, le=1)
     average: float = Field(0.0, ge=0, le=1)
     inherit_disabled: float = Field(0.75, ge=0, le=1)
-    equal_fitness_genes: EqualGenes = "random"
+    equal_fitness_genes: EqualGenes = "both"
     mutate_weights: float = Field(0.8, ge=0, le=1)
     perturb: float = Field(0.9, ge=0, le=1)
     power: float = Field(2.5, gt=0)
     initial_power: float = Field(2.5, gt=0)
     weights: Distribution = "uniform"
-    weight_clip: float | None = Field(None, gt=0)
-    structure_alone: bool = True
+    weight_clip: float | None = Field(8.0, gt=0)
+    structure_alone: bool = False
     add_node: float = Field(0.03, ge=0, le=1)
     add_connection: float = Field(0.05, ge=0, le=1)
     toggle: float = Field(0.0, ge=0, le=1)
@@ -137,9 +139,14 @@ class NEAT(Section):
             raise ValueError(str(error)) from None
         return self
 
-    def search(self, face: Interface) -> NEATSearch:
-        """Make the search for networks of an interface."""
-        return NEATSearch(self, face)
+    def search(self, face: Interface, confirm: Confirm | None = None) -> NEATSearch:
+        """Make the search.
+
+        Args:
+            face: of all networks.
+            confirm: see `NEATSearch`.
+        """
+        return NEATSearch(self, face, confirm)
 
     def check_fitness(self, fitness: Fitness) -> None:
         """Refuse a fitness of several objectives (SpecError)."""
@@ -154,6 +161,7 @@ class NEATSearch(Search):
     Args:
         parameters: of the method.
         face: of all networks.
+        confirm: tells whether the champion of a generation has solved the task; None to believe its measure `SOLVED`.
 
     Attributes:
         population: the last generation.
@@ -161,14 +169,13 @@ class NEATSearch(Search):
         records: what is remembered of each species, by number.
         history: size of each species by its number, for each generation.
         solution: the candidate that solved the task.
-        confirm: tells whether the champion of a generation has solved the task; None to believe its measure `SOLVED`.
     """
 
-    def __init__(self, parameters: NEAT, face: Interface) -> None:
+    def __init__(self, parameters: NEAT, face: Interface, confirm: Confirm | None = None) -> None:
         self.parameters = parameters
         self.face = face
+        self.confirm = confirm
         self.generations = parameters.generations
-        self.confirm = None
         self.population: list[Candidate] = []
         self.species: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self.records: dict[int, Record] = {}
