@@ -332,6 +332,7 @@ def draw_curves(rows: Sequence[Mapping[str, object]], path: Path) -> None:
             panel.fill_between(grid, low, high, color=COLOURS[method], alpha=0.2, linewidth=0)
             panel.plot(grid, middle, color=COLOURS[method], label=f"{method}, {len(curves)} seeds")
         panel.set(title=setting, xlabel="environment steps", ylabel="laps on the training tracks, best so far")
+        panel.set_xticks(np.linspace(0, steps, 5))
         panel.legend()
     figure.savefig(path, dpi=110)
 

@@ -34,7 +34,7 @@ from evosparse.engine.store import Store
 CAMPAIGN = """
 name: same-result
 kind: {kind}
-seed: 7
+seed: {seed}
 evaluation: {{batch: 4}}
 """
 NETWORKS = """
@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--campaign-seed", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind then, too
@@ -141,7 +142,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield the row of every run."""
-    file = write_campaign(folder, options.kind, options.generations, options.epochs)
+    file = write_campaign(folder, options.kind, options.generations, options.epochs, options.campaign_seed)
     whole = Commands(folder / "whole")
     yield _told(whole.row("in-process", whole.run(file, 0, "--quiet")))
     for name, arguments in (VARIANTS | MORE_VARIANTS.get(options.kind, {})).items():
@@ -161,11 +162,11 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         yield _told(killed_run(file, folder / f"killed{number}", KILLS[kind], options.kill_workers, span, rng))
 
 
-def write_campaign(folder: Path, kind: str, generations: int, epochs: int) -> Path:
+def write_campaign(folder: Path, kind: str, generations: int, epochs: int, seed: int = 7) -> Path:
     """Write a campaign file of one of the kinds in `SEARCHES`, with at least two generations, and return its path."""
     file = folder / "same_result.yaml"
     text = CAMPAIGN + SEARCHES[kind]
-    file.write_text(text.format(kind=kind, generations=generations, n=2 * (generations - 1), epochs=epochs))
+    file.write_text(text.format(kind=kind, seed=seed, generations=generations, n=2 * (generations - 1), epochs=epochs))
     return file
 
 

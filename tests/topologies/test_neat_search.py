@@ -142,6 +142,8 @@ def test_ne8_a_thousand_networks_are_sound_and_their_innovations_unique(scope: s
                     assert numbers.setdefault(pair, number) == number
         last = max(ends)
     assert seen == 1000 and last > 100
+    # Within a run nodes are joined under other numbers only where those of earlier generations are forgotten.
+    assert (len(set(ends.values())) < len(ends)) == (scope == "generation")
 
 
 @settings(deadline=None, max_examples=25)
