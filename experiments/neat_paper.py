@@ -127,7 +127,7 @@ def run_all(arms: Sequence[str], runs: int | None, processes: int, file: Path) -
     done = {(row["arm"], row["seed"]) for row in stored(file)}
     jobs = [(arm, seed) for arm in arms for seed in range(runs or ARMS[arm].runs) if (arm, seed) not in done]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for row in pool.map(run, *zip(*jobs)) if jobs else ():
+        for row in (map if processes == 1 else pool.map)(run, *zip(*jobs, strict=True)) if jobs else ():
             with file.open("a") as out:
                 out.write(json.dumps(row) + "\n")
             yield row
