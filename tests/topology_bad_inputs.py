@@ -19,7 +19,13 @@ search: {method: neat, population: 6, generations: 2}
 evaluation: {workers: 0}
 examination: {seeds: 1}
 """
-TASK = "from evosparse.topologies import Task, task\n\n\n@task(inputs=2, outputs=1)\ndef f(networks, goal=1.0):\n    return [goal]\n"
+TASK = """from evosparse.topologies import Task, task
+
+
+@task(inputs=2, outputs=1)
+def f(networks, goal=1.0):
+    return [goal] * len(networks)
+"""
 CLASS = "\n\nclass F(Task):\n    input_names = ('x',)\n    output_names = ('y',)\n"
 FITNESS = "from evosparse import fitness\n\n\n@fitness({})\ndef f(topology):\n    return 1.0\n"
 
@@ -61,7 +67,7 @@ TASKS = [
     grown("no track", "task={name: driving, tracks: []}", "task.tracks", "at least 1"),
     grown("a start nowhere", "task={name: driving, starts: middle}", "task.starts", "'middle'", "anywhere"),
     grown("actions that a car has not", "task={name: driving, car: {actions: fly}}", "task.car.actions", "'fly'"),
-    grown("no data for a task", "task={name: supervised, data: digit}", "no data set 'digit'", "did you mean 'digits'?"),
+    grown("no data for a task", "task={name: supervised, data: digit}", "no data set 'digit'", "'digits'?"),
     grown("an unknown aim of a task", "task={name: supervised, aim: acuracy}", "task.aim", "'acuracy'", "log_loss"),
     track("an unknown track", "ovall", "'ovall'", "a built-in track", "did you mean 'oval'?"),
     track("a track of no seed", "generated:one", "a whole number as seed", "'one'"),
@@ -107,11 +113,12 @@ PLUGINS = [
     own_task("a task that is not marked", "task_plain", "def f(networks):\n    return 1\n", "task_plain:f is no task",
              "mark the function with @task"),
     own_task("a task that is a number", "task_number", "f = 3\n", "is no task"),
-    own_task("half a task", "task_half", TASK + CLASS, "task_half:F is no whole task", "define evaluate", reference="F"),
+    own_task("half a task", "task_half", TASK + CLASS, "F is no whole task", "define evaluate", reference="F"),
     own_task("a parameter that a task does not take", "task_spare", TASK, "takes no parameter 'goals'",
              "did you mean 'goal'?", more=", parameters: {goals: 2}"),
     own_task("a parameter that a task needs", "task_needy", TASK.replace("=1.0", ""), "does not accept", "'goal'"),
-    own_task("a task of no input", "task_inputs", TASK.replace("inputs=2", "inputs=0"), "PluginError", "at least one name"),
+    own_task("a task of no input", "task_inputs", TASK.replace("inputs=2", "inputs=0"), "fails on import",
+             "at least one name"),
     own_task("a task that fails on import", "task_import", "1 / 0\n", "fails on import: ZeroDivisionError"),
     own_task("a task of two objectives", "task_two", TASK.replace("outputs=1", "outputs=1, maximize=('a', 'b')"),
              "expected one objective for search method neat", "got a, b"),

@@ -43,7 +43,8 @@ class TopologyKind(Kind):
     ) -> Mapping[str, object]:
         """Write a candidate, in the form that the suffix names.
 
-        ``.json``: all genes. ``.py``: Python source that needs nothing else. ``.png``, ``.svg``: the network as a picture.
+        ``.json``: all genes. ``.py``: Python source that needs nothing else. ``.png``, ``.svg``: the network as a
+        picture.
         """
         genome: Topology = candidate.genome
         match path.suffix:

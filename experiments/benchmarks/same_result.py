@@ -1,8 +1,8 @@
 """One campaign run in many ways, and killed at random moments and resumed: its digest must always be the same.
 
-A genetic search over masks on digits, a cooperative one over activation functions, UMDA over the members of a pool that is
-fitted first, or NEAT over networks that drive a car, with examination: uninterrupted in one process, with and without cache
-and progress; with workers; and runs that are killed with SIGKILL (the driver alone; a worker, then the driver; the whole
+A genetic search over masks on digits, a cooperative one over activation functions, UMDA over the members of a fitted
+pool, or NEAT over networks that drive a car, with examination: uninterrupted in one process, with and without cache and
+progress; with workers; and runs that are killed with SIGKILL (the driver alone; a worker, then the driver; the whole
 process tree), each in its own run directory. Prints a table; the exit code is 1 if a digest differs.
 
     python experiments/benchmarks/same_result.py --workers 1 2 4 --kills 20
@@ -75,7 +75,7 @@ examination: {{seeds: 2, baselines: [best_single, all, greedy, random, stacking,
 """,
     "topologies": """
 task: {{name: driving, tracks: [oval, bean], test_tracks: [kidney], steps: 300, laps: 1, starts: anywhere, replicates: 2}}
-search: {{method: neat, population: 150, generations: {generations}, until_solved: false, recurrent: true, add_node: 0.2}}
+search: {{population: 150, generations: {generations}, until_solved: false, recurrent: true, add_node: 0.2}}
 examination: {{seeds: 2}}
 """,
 }

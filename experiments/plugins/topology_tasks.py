@@ -1,7 +1,7 @@
 """A task and a fitness of one's own for networks that grow: to recall a bit, with as few connections as that takes.
 
-A task is a function of a whole batch of `Networks`, which answer together; its mark names what they are shown and answer. A
-fitness in its place is a function of one `Topology`; ``data`` is the `Bench` with the task.
+A task is a function of a whole batch of `Networks`, which answer together; its mark names what they are shown and
+answer. A fitness in its place is a function of one `Topology`; ``data`` is the `Bench` with the task.
 """
 
 from __future__ import annotations

@@ -9,16 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from evosparse.engine.candidate import Candidate
-from evosparse.engine.codec import array_from_bytes, array_to_bytes, from_json, to_json
-from evosparse.engine.search import State
-from evosparse.engine.seeds import SeedKey
-from evosparse.topologies.genome import Interface, Topology
-from evosparse.topologies.methods.neat import NEAT, NEATSearch
-from evosparse.topologies.species import Distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from neat_runs import (
     BUSY,
     FACE,
@@ -36,6 +28,14 @@ from neat_runs import (
 )
 from topology_relatives import loop_free, pairs_of
 from topology_strategies import interfaces
+
+from evosparse.engine.candidate import Candidate
+from evosparse.engine.codec import array_from_bytes, array_to_bytes, from_json, to_json
+from evosparse.engine.search import State
+from evosparse.engine.seeds import SeedKey
+from evosparse.topologies.genome import Interface, Topology
+from evosparse.topologies.methods.neat import NEAT, NEATSearch
+from evosparse.topologies.species import Distance
 
 
 def by_species(candidates: list[Candidate]) -> dict[str, list[Candidate]]:

@@ -125,3 +125,17 @@ def test_the_search_ends_with_the_generation_that_solves_the_task_if_it_should()
                 candidate.judge(Outcome(Status.OK, measures), {"worth": "max"})
             generations += 1
         assert generations == expected and search.solution.uid == "2.7"
+
+
+@pytest.mark.parametrize("penalty", [-1e3, -1e20, -1.7e308])
+def test_a_penalty_however_large_leaves_the_others_in_their_order(penalty: float) -> None:
+    method, before = NEAT(population=40, generations=8, speciation=False), []
+    for candidates in run(method, lambda genome: penalty if genome.weight[0] > 1 else hashed(genome)):
+        if before:
+            best = max((one for one in before if one.ok), key=fitness_of)
+            assert candidates[0].genome == best.genome
+            survivors = sorted((fitness_of(one) for one in before if one.ok), reverse=True)
+            least = survivors[int(method.survival * len(survivors))]
+            value = {one.uid: fitness_of(one) for one in before if one.ok}
+            assert all(value[parent] >= least for one in candidates for parent in one.parents)
+        before = candidates

@@ -1,4 +1,4 @@
-"""Every command on finished campaigns over topologies; an exported network drives elsewhere as it did in its campaign."""
+"""Every command on finished campaigns over topologies; an exported network drives elsewhere as it did in its own."""
 
 from __future__ import annotations
 
@@ -206,8 +206,9 @@ def test_an_exported_network_drives_the_car_to_the_stored_score(
     made: Path, tmp_path: Path, evosparse: Evosparse
 ) -> None:
     tasks = DrivingSpec.model_validate(read(made / "driven.yaml").problem.task.model_dump()).tasks()
-    some = sorted(candidates(made / "driven"), key=lambda one: (-len(one.genome.hidden), one.uid))[:3]
-    for candidate in (winner(made / "driven"), *some):
+    largest = sorted(candidates(made / "driven"), key=lambda one: (-len(one.genome.hidden), one.uid))[:3]
+    assert all(len(candidate.genome.hidden) for candidate in largest)
+    for candidate in (winner(made / "driven"), *largest):
         file = tmp_path / f"network_{candidate.uid.replace('.', '_')}.py"
         assert evosparse("export", made / "driven", candidate.uid, "-o", file).code == 0
         found = measured(tasks.search, fresh(file))
@@ -217,4 +218,3 @@ def test_an_exported_network_drives_the_car_to_the_stored_score(
     best = tmp_path / f"network_{winner(made / 'driven').uid.replace('.', '_')}.py"
     found = measured(tasks.examination, fresh(best))
     assert found == pytest.approx({name: trial.outcome.measures[name] for name in found}, rel=1e-9)
-    assert found["fitness"] != candidate.outcome.measures["fitness"]

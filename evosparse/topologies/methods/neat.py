@@ -306,7 +306,9 @@ class NEATSearch(Search):
     def _pairs(self, rng: np.random.Generator) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
         """Return the places of the champions that are copied, and of both parents of each other child, -1 for no second."""
         parameters = self.parameters
-        fitness = self._shared_fitness()
+        fitness = self._fitness()
+        # Fitness is shared from the lowest, or from zero; in parts, whose sum over the population cannot overflow.
+        above = fitness / 2**20 - min(np.nanmin(fitness), 0.0) / 2**20
         records = list(self.records.values())
         last = self._generation - 1
         eligible = may_reproduce(records, last, parameters.stagnation, parameters.patience, self._best[1])
@@ -317,7 +319,7 @@ class NEATSearch(Search):
             members = np.flatnonzero((self.species == records[place].number) & np.isfinite(fitness))
             ranked = members[np.argsort(-fitness[members], kind="stable")]
             # A species' sum of shared fitness is the mean fitness of its members.
-            means.append(fitness[members].mean())
+            means.append(above[members].mean())
             pools.append((ranked[: int(parameters.survival * len(ranked)) + 1], len(members)))
         champions, mothers, fathers = [], [], []
         for own, count in enumerate(offspring(np.array(means), parameters.population)):
@@ -335,10 +337,9 @@ class NEATSearch(Search):
         alone = (rng.random(len(first)) < parameters.mutation_only) | (first == second)
         return champions, first, np.where(alone | (not parameters.mating), -1, second)
 
-    def _shared_fitness(self) -> NDArray[np.float64]:
-        """Return each candidate's fitness, shifted so that none is negative; NaN for those that were not measured."""
-        values = np.array([candidate.fitness.wvalues[0] if candidate.ok else np.nan for candidate in self.population])
-        return values - min(np.nanmin(values), 0.0)
+    def _fitness(self) -> NDArray[np.float64]:
+        """Return each candidate's fitness, greater is better; NaN for those that were not measured."""
+        return np.array([candidate.fitness.wvalues[0] if candidate.ok else np.nan for candidate in self.population])
 
     def _parents(
         self, first: NDArray[np.int64], second: NDArray[np.int64], rng: np.random.Generator
@@ -348,7 +349,7 @@ class NEATSearch(Search):
         Returns:
             The parents, and (children, kinds of structural mutation) truth values.
         """
-        parameters, fitness = self.parameters, self._shared_fitness()
+        parameters, fitness = self.parameters, self._fitness()
         both = second >= 0
         swapped = both & (fitness[second] > fitness[first])
         mutated = ~(both & (rng.random(len(first)) < parameters.mate_only))
