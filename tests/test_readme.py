@@ -108,7 +108,7 @@ def test_the_classifier_runs(place: Path) -> None:
 
 def test_the_commands_about_topologies_run(place: Path) -> None:
     printed = run_block("topologies", place)
-    assert "first generation" in printed[0] and "hidden" in printed[1] and "ray -90" in printed[2] and "species" in printed[3]
+    assert "winner" in printed[0] and "hidden" in printed[1] and "ray -90" in printed[2] and "parents" in printed[3]
     scope: dict[str, type] = {"__name__": "driver"}
     exec((place / "runs" / "driver.py").read_text(), scope)
     assert len(scope["Network"]().activate([0.5] * 6)) == 4
