@@ -15,11 +15,6 @@ from console import Evosparse, Said
 from evosparse import cli
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of whole campaigns first, which take longest: two processes that share the files end at one time."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the tests remember of fitted classifiers stays out of the user's cache."""

@@ -197,7 +197,6 @@ def test_gradients_in_bfloat16_are_those_of_autograd_to_its_few_digits(kind: str
             assert error > 1e-5 or name.endswith("bias"), "expected fewer digits than those of float32"
 
 
-@pytest.mark.parametrize("fast_processor", ["_is_avx512_bf16_supported"], indirect=True)
 @pytest.mark.parametrize("kind", ["mlp", "module", "lenet5"])
 def test_bfloat16_learns_as_well_as_float32_and_keeps_float32_values(kind: str, fast_processor: None) -> None:
     network = lenet() if kind == "lenet5" else small(kind)
