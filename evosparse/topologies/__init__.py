@@ -12,7 +12,6 @@ from evosparse.topologies.problem import TopologySpec
 from evosparse.topologies.species import Distance
 from evosparse.topologies.start import Start
 from evosparse.topologies.tasks import (
-    CartPoleSpec,
     CustomSpec,
     DoublePoleSpec,
     DrivingSpec,
@@ -27,7 +26,7 @@ from evosparse.topologies.tasks import (
 )  # fmt: skip
 
 __all__ = [
-    "FUNCTIONS", "NEAT", "Bench", "CartPoleSpec", "CustomSpec", "Distance", "DoublePoleSpec", "DrivingSpec",
+    "FUNCTIONS", "NEAT", "Bench", "CustomSpec", "Distance", "DoublePoleSpec", "DrivingSpec",
     "ExaminationSpec", "FitnessSpec", "GymnasiumSpec", "Interface", "Networks", "Problem", "SinglePoleSpec", "Start",
     "SupervisedSpec", "Task", "TaskFitness", "TaskSpec", "Tasks", "TopologySpec", "Topology", "TorchNetworks", "XorSpec", "task",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from task_checks import expect_alone_as_in_batch, face_of, handmade, judge, keys, random_networks
 
 from evosparse.topologies.phenotype import Networks
-from evosparse.topologies.tasks import CartPoleSpec
+from evosparse.topologies.tasks import GymnasiumSpec
 from evosparse.topologies.tasks.cartpole import ID, CartPole, push, start
 
 
@@ -57,7 +57,7 @@ def test_networks_are_judged_alone_as_together() -> None:
 
 
 def test_a_network_that_follows_the_pole_solves_it_and_a_stubborn_one_does_not() -> None:
-    tasks = CartPoleSpec().tasks()
+    tasks = GymnasiumSpec().tasks()
     follower = handmade(face_of(tasks.search), ("identity", "identity"), {(2, 6): 1.0, (3, 6): 1.0})
     # Equal outputs choose the first action.
     stubborn = handmade(face_of(tasks.search), ("identity", "identity"), {})
@@ -67,7 +67,7 @@ def test_a_network_that_follows_the_pole_solves_it_and_a_stubborn_one_does_not()
 
 
 def test_the_examination_has_episodes_of_its_own() -> None:
-    tasks = CartPoleSpec(episodes=5, replicates=3, steps=300, solved_at=20.0).tasks()
+    tasks = GymnasiumSpec(episodes=5, replicates=3, max_steps=300, solved_at=20.0).tasks()
     networks = random_networks(tasks.search, 10)
     searched, examined = (judge(task, networks, keys(10)) for task in (tasks.search, tasks.examination))
     assert [one["fitness"] for one in searched] != [one["fitness"] for one in examined]

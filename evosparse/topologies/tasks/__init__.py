@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import Field
 
 from evosparse.topologies.tasks.base import SOLVED, Task, Tasks, TaskSpec
-from evosparse.topologies.tasks.cartpole import CartPoleSpec
 from evosparse.topologies.tasks.custom import CustomSpec, task
 from evosparse.topologies.tasks.driving.task import DrivingSpec
 from evosparse.topologies.tasks.gymnasium import GymnasiumSpec
@@ -19,7 +18,6 @@ AnyTask = Annotated[
     XorSpec
     | SinglePoleSpec
     | DoublePoleSpec
-    | CartPoleSpec
     | GymnasiumSpec
     | SupervisedSpec
     | DrivingSpec
@@ -30,7 +28,6 @@ AnyTask = Annotated[
 __all__ = [
     "SOLVED",
     "AnyTask",
-    "CartPoleSpec",
     "CustomSpec",
     "DoublePoleSpec",
     "DrivingSpec",

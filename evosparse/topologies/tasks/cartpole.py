@@ -6,18 +6,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
 
 from evosparse.engine.fitness import Result
 from evosparse.engine.seeds import SeedKey
 from evosparse.topologies.phenotype import Networks, activate
-from evosparse.topologies.tasks.base import SOLVED, Task, Tasks, TaskSpec
+from evosparse.topologies.tasks.base import SOLVED, Task
 from evosparse.topologies.tasks.shared import episode_seeds, highest, measures_of
 
 ID = "CartPole-v1"
@@ -123,31 +120,3 @@ class CartPole(Task):
         fitness = steps / self.episodes
         solved = {} if self.solved_at is None else {SOLVED: fitness >= self.solved_at}
         return measures_of({"fitness": fitness, **solved, "environment_steps": steps})
-
-
-class CartPoleSpec(TaskSpec):
-    """The task section for the pole on a cart of Gymnasium, without Gymnasium.
-
-    Attributes:
-        name: of the task.
-        episodes: of each network, each with a start of its own.
-        steps: of an episode at most.
-        solved_at: mean length of episodes from which the task is solved.
-        recurrent: whether networks have a memory.
-        replicates: how often the winner is examined, with new episodes each time.
-    """
-
-    name: Literal["cartpole"] = "cartpole"
-    episodes: int = Field(default=1, ge=1)
-    steps: int = Field(default=LIMIT, ge=1)
-    solved_at: float = SOLVED_AT
-    recurrent: bool = False
-    replicates: int = Field(default=20, ge=1)
-
-    def tasks(self, base: Path | None = None) -> Tasks:
-        """Make the task."""
-        search, examination = (
-            CartPole(self.episodes, self.steps, self.solved_at, self.recurrent, purpose)
-            for purpose in ("episode", "examination episode")
-        )
-        return Tasks(search, examination, replicates=self.replicates)
