@@ -293,8 +293,9 @@ class NEATSearch(Search):
 
     def _children(self, rng: np.random.Generator) -> tuple[list[Topology], list[tuple[str, ...]]]:
         """Return the next generation's genomes, and the uids of their parents."""
-        champions, mothers, fathers = self._pairs(rng)
-        parents, changes = self._parents(mothers, fathers, rng)
+        fitness = self._fitness()
+        champions, mothers, fathers = self._pairs(fitness, rng)
+        parents, changes = self._parents(mothers, fathers, fitness, rng)
         genomes = [candidate.genome for candidate in self.population]
         children = breed(genomes, parents, self._inheritance, rng) if len(mothers) else []
         self._change(children, changes, rng)
@@ -303,10 +304,11 @@ class NEATSearch(Search):
             families.append(tuple(self.population[place].uid for place in (first, second) if place >= 0))
         return [genomes[place] for place in champions] + children, families
 
-    def _pairs(self, rng: np.random.Generator) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
+    def _pairs(
+        self, fitness: NDArray[np.float64], rng: np.random.Generator
+    ) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
         """Return the places of the champions that are copied, and of both parents of each other child, -1 for no second."""
         parameters = self.parameters
-        fitness = self._fitness()
         # Fitness is shared from the lowest, or from zero; in parts, whose sum over the population cannot overflow.
         above = fitness / 2**20 - min(np.nanmin(fitness), 0.0) / 2**20
         records = list(self.records.values())
@@ -342,14 +344,18 @@ class NEATSearch(Search):
         return np.array([candidate.fitness.wvalues[0] if candidate.ok else np.nan for candidate in self.population])
 
     def _parents(
-        self, first: NDArray[np.int64], second: NDArray[np.int64], rng: np.random.Generator
+        self,
+        first: NDArray[np.int64],
+        second: NDArray[np.int64],
+        fitness: NDArray[np.float64],
+        rng: np.random.Generator,
     ) -> tuple[Parents, NDArray[np.bool_]]:
         """Put the fitter parent first, and decide which mutations each child has.
 
         Returns:
             The parents, and (children, kinds of structural mutation) truth values.
         """
-        parameters, fitness = self.parameters, self._fitness()
+        parameters = self.parameters
         both = second >= 0
         swapped = both & (fitness[second] > fitness[first])
         mutated = ~(both & (rng.random(len(first)) < parameters.mate_only))
