@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +76,11 @@ def local_folder(thing: object) -> Path | None:
     installed = any(root == folder or root in folder.parents for root in roots)
     own = folder == Path(__file__).resolve().parent.parent
     return None if installed or own else folder
+
+
+def local_folders(things: Iterable[object]) -> tuple[Path, ...]:
+    """Return the folders to ship for several objects, each once, see `local_folder`."""
+    return tuple(dict.fromkeys(folder for thing in things if (folder := local_folder(thing)) is not None))
 
 
 def _entry_point(name: str, group: str) -> object:

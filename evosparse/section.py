@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
 
 _SCALARS = frozenset({"int", "float", "bool", "str"})
 # Parts of a schema that validate no value of the file, or only the keys of a mapping, which are always text.
@@ -24,6 +24,19 @@ def _make_scalars_strict(schema: dict[str, Any]) -> None:
             child = child[0] if isinstance(child, tuple) else child  # a choice of a union with its label
             if isinstance(child, dict) and "type" in child:
                 _make_scalars_strict(child)
+
+
+def bare_string(key: str) -> Any:
+    """Let a bare string stand for a section with one key: ``_bare = bare_string("name")`` in the class.
+
+    Args:
+        key: what the string is the value of.
+    """
+
+    def accept(cls: type[Section], value: Any) -> Any:
+        return {key: value} if isinstance(value, str) else value
+
+    return model_validator(mode="before")(classmethod(accept))
 
 
 class Section(BaseModel):

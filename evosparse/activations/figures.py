@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from evosparse.activations.expression import Expression
 from evosparse.activations.genome import Triple
 from evosparse.activations.primitives import PrimitiveSet
 from evosparse.engine.candidate import Candidate
-from evosparse.errors import StoreError
+from evosparse.pictures import new_figure, undated
 
 _RANGE = (-4.0, 4.0)
 _POINTS = 801
@@ -41,21 +40,21 @@ def draw_curves(triples: Mapping[str, Triple], primitives: PrimitiveSet, path: P
     Raises:
         StoreError: matplotlib is not installed.
     """
-    plots = _matplotlib()
     roles = next(iter(triples.values())).roles
-    figure, axes = plots.subplots(2, len(roles), figsize=(4.5 * len(roles), 6), sharex=True, squeeze=False)
-    for column, role in enumerate(roles):
-        for number, (name, triple) in enumerate(triples.items()):
-            x, y, slope = curve(triple.function(role), primitives)
-            style = {"linestyle": _STYLES[number % len(_STYLES)], "linewidth": 1.5}
-            axes[0, column].plot(x, y, label=f"{name}: {_short(str(triple.function(role)))}", **style)
-            axes[1, column].plot(x, slope, **style)
-        axes[0, column].set_title(f"{role} function")
-        axes[0, column].legend(fontsize=6)
-        axes[1, column].set_xlabel("x")
-    axes[0, 0].set_ylabel("f(x)")
-    axes[1, 0].set_ylabel("f'(x)")
-    _save(figure, path)
+    with new_figure((4.5 * len(roles), 6), "tight") as figure:
+        axes = figure.subplots(2, len(roles), sharex=True, squeeze=False)
+        for column, role in enumerate(roles):
+            for number, (name, triple) in enumerate(triples.items()):
+                x, y, slope = curve(triple.function(role), primitives)
+                style = {"linestyle": _STYLES[number % len(_STYLES)], "linewidth": 1.5}
+                axes[0, column].plot(x, y, label=f"{name}: {_short(str(triple.function(role)))}", **style)
+                axes[1, column].plot(x, slope, **style)
+            axes[0, column].set_title(f"{role} function")
+            axes[0, column].legend(fontsize=6)
+            axes[1, column].set_xlabel("x")
+        axes[0, 0].set_ylabel("f(x)")
+        axes[1, 0].set_ylabel("f'(x)")
+        figure.savefig(path, dpi=120, metadata=undated(path))
 
 
 def draw_progress(candidates: Iterable[Candidate], path: Path) -> None:
@@ -68,40 +67,22 @@ def draw_progress(candidates: Iterable[Candidate], path: Path) -> None:
     Raises:
         StoreError: matplotlib is not installed.
     """
-    plots = _matplotlib()
     points: dict[str, list[tuple[int, float]]] = {}
     for candidate in candidates:
         if candidate.ok:
             value = candidate.outcome.measures[next(iter(candidate.fitness.objectives))]
             points.setdefault(candidate.population, []).append((candidate.generation, value))
-    figure, axes = plots.subplots(1, len(points), figsize=(4 * len(points), 3), sharey=True, squeeze=False)
-    for panel, (population, own) in zip(axes[0], points.items(), strict=True):
-        generations, values = np.array([point[0] for point in own]), np.array([point[1] for point in own])
-        panel.plot(generations, values, "k.", markersize=3, label="candidates")
-        panel.step(generations, np.maximum.accumulate(values), "k-", where="post", label="best so far")
-        panel.set_title(population)
-        panel.set_xlabel("generation")
-    axes[0, 0].set_ylabel("fitness")
-    axes[0, 0].legend(fontsize=7)
-    _save(figure, path)
-
-
-def _matplotlib() -> ModuleType:
-    try:
-        import matplotlib
-    except ImportError:
-        raise StoreError("pictures need matplotlib: pip install 'evosparse[plots]'") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _save(figure: object, path: Path) -> None:
-    figure.tight_layout()
-    # Without the date, so that equal pictures are equal files.
-    figure.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
-    _matplotlib().close(figure)
+    with new_figure((4 * len(points), 3), "tight") as figure:
+        axes = figure.subplots(1, len(points), sharey=True, squeeze=False)
+        for panel, (population, own) in zip(axes[0], points.items(), strict=True):
+            generations, values = np.array([point[0] for point in own]), np.array([point[1] for point in own])
+            panel.plot(generations, values, "k.", markersize=3, label="candidates")
+            panel.step(generations, np.maximum.accumulate(values), "k-", where="post", label="best so far")
+            panel.set_title(population)
+            panel.set_xlabel("generation")
+        axes[0, 0].set_ylabel("fitness")
+        axes[0, 0].legend(fontsize=7)
+        figure.savefig(path, dpi=120, metadata=undated(path))
 
 
 def _short(formula: str) -> str:

@@ -13,7 +13,7 @@ from evosparse.activations.workbench import Workbench
 from evosparse.engine.candidate import Objectives
 from evosparse.engine.fitness import Fitness, Invalid, Resources
 from evosparse.engine.seeds import SeedKey
-from evosparse.section import Section
+from evosparse.section import Section, bare_string
 
 Reduction = Literal["max", "last", "mean"]
 _OWN = ("epochs", "reduce", "repeats", "individual_weights", "refuse_flawed")
@@ -41,10 +41,7 @@ class FitnessSpec(Section):
     function: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"function": value} if isinstance(value, str) else value
+    _bare = bare_string("function")
 
     @model_validator(mode="after")
     def _fits_together(self) -> FitnessSpec:

@@ -20,7 +20,7 @@ from evosparse.engine.fitness import Fitness, as_fitness, find_fitness
 from evosparse.engine.problem import Problem, Stage
 from evosparse.errors import SpecError
 from evosparse.nets import InitialisationSpec, Network, NetworkSpec, TrainingSpec, build, choose_device
-from evosparse.plugins import local_folder, reference_to
+from evosparse.plugins import local_folders, reference_to
 from evosparse.section import Section
 
 
@@ -155,7 +155,7 @@ class ActivationProblem(Problem):
             getattr(network.build, "func", network.build),
             *(primitive.function for primitive in primitives.primitives if primitive is not PUBLISHED.get(primitive.name)),
         ]
-        self.sources = tuple(dict.fromkeys(folder for thing in users if (folder := local_folder(thing)) is not None))
+        self.sources = local_folders(users)
 
     def _fitness(self, spec: ActivationSpec, own: Fitness | Callable | None, base: Path | None) -> Fitness:
         chosen = spec.fitness

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from evosparse.section import Section
+from evosparse.section import Section, bare_string
 
 
 def _share(value: int | float) -> int | float:
@@ -48,7 +48,4 @@ class DataSpec(Section):
     target: str | None = None
     split_seed: int = Field(default=0, ge=0, lt=2**32)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _bare = bare_string("name")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from deap import base
 
@@ -32,6 +32,27 @@ class Genome(Protocol):
 
     def describe(self) -> str:
         """Say in one line of a table what this genome is."""
+
+
+class ByContent:
+    """Equality, hash and copies of an immutable value with a content ``key``."""
+
+    key: str
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return self is other or self.key == other.key
+
+    def __hash__(self) -> int:
+        # Not the hash of the string: that is salted per process, and the order of a set would change with it.
+        return int(self.key[:15], 16)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
 
 class FitnessValues(base.Fitness):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evosparse.ensembles.diversity import Diversity
 from evosparse.ensembles.genome import Ensemble
 from evosparse.ensembles.votes import Votes
-from evosparse.errors import StoreError
+from evosparse.pictures import new_figure, undated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,17 +30,16 @@ def draw_ensemble(votes: Votes, ensemble: Ensemble, history: Sequence[NDArray[np
     Raises:
         StoreError: matplotlib is not installed.
     """
-    figure_class = _figure_class()
     order = np.argsort(-votes.accuracies, kind="stable")
     columns = 3 if len(history) else 2
-    figure = figure_class(figsize=(5.5 * columns, max(4.0, 0.19 * votes.members)), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    _draw_members(axes[0], votes, ensemble, order)
-    chosen = order[ensemble.chosen[order]]
-    _draw_disagreement(axes[1], votes, chosen)
-    if len(history):
-        draw_marginals(axes[2], np.array(history), [votes.names[member] for member in order], order)
-    figure.savefig(path, dpi=110, metadata=_metadata(path))
+    with new_figure((5.5 * columns, max(4.0, 0.19 * votes.members)), "constrained") as figure:
+        axes = figure.subplots(1, columns, squeeze=False)[0]
+        _draw_members(axes[0], votes, ensemble, order)
+        chosen = order[ensemble.chosen[order]]
+        _draw_disagreement(axes[1], votes, chosen)
+        if len(history):
+            draw_marginals(axes[2], np.array(history), [votes.names[member] for member in order], order)
+        figure.savefig(path, dpi=110, metadata=undated(path))
 
 
 def draw_marginals(
@@ -84,16 +83,3 @@ def _draw_disagreement(axes: Axes, votes: Votes, chosen: NDArray[np.int64]) -> N
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(np.arange(len(names)), names, fontsize=7 if len(names) < 40 else 5)
-
-
-def _metadata(path: Path) -> dict[str, None] | None:
-    # Without the date equal pictures are equal files.
-    return {"Date": None} if path.suffix == ".svg" else None
-
-
-def _figure_class() -> type:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise StoreError("pictures need matplotlib: pip install 'evosparse[plots]'") from None
-    return Figure

@@ -11,6 +11,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from evosparse.engine.candidate import ByContent
 from evosparse.errors import StoreError
 
 _MAGIC = b"EVEN\x01"  # with the version of the format
@@ -30,7 +31,7 @@ class Roster:
     accuracies: tuple[float, ...]
 
 
-class Ensemble:
+class Ensemble(ByContent):
     """Some members of a pool, an immutable value.
 
     Args:
@@ -47,14 +48,6 @@ class Ensemble:
         self._roster = roster
         if self.chosen.shape != (len(roster.names),):
             raise ValueError(f"expected one truth value for each of {len(roster.names)} members, got {self.chosen.shape}")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Ensemble):
-            return NotImplemented
-        return self.key == other.key
-
-    def __hash__(self) -> int:
-        return int(self.key[:15], 16)
 
     @property
     def size(self) -> int:

@@ -27,7 +27,7 @@ from evosparse.ensembles.protocol import approach_sections
 from evosparse.ensembles.recorded import RecordedPool
 from evosparse.ensembles.votes import VoteSpec
 from evosparse.errors import SpecError
-from evosparse.plugins import local_folder, reference_to
+from evosparse.plugins import local_folders, reference_to
 from evosparse.section import Section
 
 RECONSTRUCTION = (
@@ -168,7 +168,7 @@ class EnsembleProblem(Problem):
         self.examination = Stage(Examiner(), ExaminationBench(lambda: self.polls, spec.vote, inputs), EnsembleTrial)
         self.notes = _notes(spec)
         users.append(getattr(fitness, "function", fitness))
-        self.sources = tuple(dict.fromkeys(folder for thing in users if (folder := local_folder(thing)) is not None))
+        self.sources = local_folders(users)
 
     @property
     def polls(self) -> Polls:

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evosparse.engine.candidate import ByContent
 from evosparse.errors import BadInput, StoreError, nearest
 
 _MAGIC, _VERSION = b"EVMK", 1
@@ -40,28 +41,7 @@ class LayerShape(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
 
-class _ByContent:
-    """Equality, hash and copies of an immutable value with a content ``key``."""
-
-    key: str
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, type(self)):
-            return NotImplemented
-        return self is other or self.key == other.key
-
-    def __hash__(self) -> int:
-        # Not the hash of the string: that is salted per process, and the order of a set would change with it.
-        return int(self.key[:15], 16)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-
-class MaskLayer(_ByContent):
+class MaskLayer(ByContent):
     """The existing connections of one layer, an immutable value held as positions or as bits, whichever is smaller.
 
     Args:
@@ -152,7 +132,7 @@ class MaskLayer(_ByContent):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mask(_ByContent):
+class Mask(ByContent):
     """Which connections of a network exist: the genome of this room, an immutable value.
 
     Args:

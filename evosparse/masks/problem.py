@@ -29,7 +29,7 @@ from evosparse.nets import (
     choose_kernel,
     expect_fitting,
 )
-from evosparse.plugins import local_folder, reference_to
+from evosparse.plugins import local_folders, reference_to
 from evosparse.section import Section
 
 
@@ -140,7 +140,7 @@ class MaskProblem(Problem):
         self.data_hash = data.hash
         self.notes = (*spec.search.notes, *_choices(spec))
         users = [thing for thing in (getattr(fitness, "function", fitness), getattr(network.build, "func", network.build)) if thing is not None]
-        self.sources = tuple(dict.fromkeys(folder for thing in users if (folder := local_folder(thing)) is not None))
+        self.sources = local_folders(users)
 
     def _fitness(self, spec: MaskSpec, own: Fitness | Callable | None, base: Path | None) -> Fitness:
         if spec.fitness is None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 
-from evosparse.section import Section
+from evosparse.section import Section, bare_string
 
 _ADAM_RATE, _SGD_RATE = 1.2e-3, 0.1
 
@@ -27,10 +27,7 @@ class ScheduleSpec(Section):
     every: int | None = Field(default=None, ge=1)
     factor: float | None = Field(default=None, gt=0, le=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _bare = bare_string("name")
 
     @model_validator(mode="after")
     def _fits_together(self) -> ScheduleSpec:

@@ -14,7 +14,7 @@ from evosparse.nets.architectures import Network, multilayer_perceptron
 from evosparse.nets.inspection import inspect_module
 from evosparse.nets.modules import CNN_MINIMUM, LENET5_MINIMUM, Activation, cnn, lenet5
 from evosparse.plugins import resolve
-from evosparse.section import Section
+from evosparse.section import Section, bare_string
 
 _HIDDEN = {"mlp": (64, 32), "lenet300": (300, 100), "fcn": (32,) * 7}
 _IMAGES = {"lenet5": (lenet5, LENET5_MINIMUM), "cnn": (cnn, CNN_MINIMUM)}
@@ -39,10 +39,7 @@ class NetworkSpec(Section):
     module: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _bare = bare_string("name")
 
     @model_validator(mode="after")
     def _fits_together(self) -> NetworkSpec:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evosparse.errors import BadInput, StoreError
+from evosparse.errors import BadInput
+from evosparse.pictures import new_figure, undated
 from evosparse.report.ranks import Comparison, Ranking, cliques, critical_difference
 
 _NAME_GAP = 0.2  # inches between the baselines of names
@@ -133,14 +134,8 @@ def draw_critical_differences(
     if path.suffix not in (".png", ".svg"):
         raise BadInput(f"{path}: expected a picture that ends in .png or .svg, got {path.suffix!r}; rename it")
     layout = arrange(ranking, cliques(ranking, comparisons=comparisons))
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise StoreError("pictures need matplotlib: pip install 'evosparse[plots]'") from None
     bottom = max(leader.y for leader in layout.leaders) + _NAME_GAP
-    with matplotlib.rc_context(matplotlib.rcParamsDefault):  # a user's settings must not change the picture
-        figure = Figure(figsize=(layout.width, bottom))
+    with new_figure((layout.width, bottom)) as figure:
         axes = figure.add_axes((0, 0, 1, 1))  # a unit of its data is an inch; what lies beyond is kept when saved
         axes.set(xlim=(0, layout.width), ylim=(bottom, 0))
         axes.set_axis_off()
@@ -173,6 +168,4 @@ def draw_critical_differences(
             top -= 0.3
         if title:
             axes.text(layout.width / 2, top - 0.05, title, ha="center", va="bottom", fontsize=11, parse_math=False)
-        # Without the date, so that equal pictures are equal files.
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.1, metadata=metadata)
+        figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.1, metadata=undated(path))

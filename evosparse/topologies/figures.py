@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evosparse.errors import StoreError
+from evosparse.pictures import new_figure, undated
 from evosparse.topologies.genome import Interface, Topology
 from evosparse.topologies.layout import Connection, Layout, arrange
 
@@ -46,13 +45,13 @@ def draw_network(topology: Topology, path: Path, title: str = "", everything: bo
         StoreError: matplotlib is not installed.
     """
     layout = arrange(topology, everything, lambda ends, connections: (_box(ends, connections) + _SPACE) / _ROW)
-    with _figure() as figure:
+    with new_figure() as figure:
         pen = _Pen(figure, topology, layout)
         pen.draw_connections()
         pen.draw_nodes()
         pen.draw_legend(title or topology.describe())
         dpi = min(130, _PIXELS / max(figure.get_size_inches()))
-        figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.15, metadata=_metadata(path))
+        figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.15, metadata=undated(path))
 
 
 def draw_species(history: Sequence[Mapping[int, int]], path: Path) -> None:
@@ -67,7 +66,7 @@ def draw_species(history: Sequence[Mapping[int, int]], path: Path) -> None:
     """
     species = sorted({number for sizes in history for number in sizes})
     sizes = np.array([[generation.get(number, 0) for number in species] for generation in history], dtype=float)
-    with _figure() as figure:
+    with new_figure() as figure:
         from matplotlib.colors import hsv_to_rgb
 
         figure.set_size_inches(8, 4.5)
@@ -86,7 +85,7 @@ def draw_species(history: Sequence[Mapping[int, int]], path: Path) -> None:
         axes.set_xlabel("generation")
         axes.set_ylabel("networks")
         axes.set_title(f"{len(species)} species")
-        figure.savefig(path, dpi=130, metadata=_metadata(path))
+        figure.savefig(path, dpi=130, metadata=undated(path))
 
 
 def _name_species(axes: Axes, sizes: np.ndarray, species: Sequence[int]) -> None:
@@ -291,21 +290,3 @@ def _paper(face: Interface, node: int) -> str:
 
 def _short(text: str, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _metadata(path: Path) -> dict[str, None] | None:
-    # Without the date equal pictures are equal files.
-    return {"Date": None} if path.suffix == ".svg" else None
-
-
-@contextmanager
-def _figure() -> Iterator[Figure]:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise StoreError("pictures need matplotlib: pip install 'evosparse[plots]'") from None
-    # A user's settings must not change the picture, nor a random number the names of parts in an SVG.
-    fixed = {"svg.hashsalt": "evosparse"}
-    with matplotlib.rc_context(matplotlib.rcParamsDefault), matplotlib.rc_context(fixed):
-        yield Figure()

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from evosparse.engine.candidate import Objectives
 from evosparse.engine.fitness import Fitness, Resources, Result, as_fitness, find_fitness
 from evosparse.engine.seeds import SeedKey
-from evosparse.section import Section
+from evosparse.section import Section, bare_string
 from evosparse.topologies.genome import Topology
 from evosparse.topologies.phenotype import Networks
 from evosparse.topologies.tasks.base import Task
@@ -73,10 +73,7 @@ class FitnessSpec(Section):
     function: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"function": value} if isinstance(value, str) else value
+    _bare = bare_string("function")
 
     @model_validator(mode="after")
     def _fits_together(self) -> FitnessSpec:

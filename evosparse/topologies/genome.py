@@ -14,6 +14,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from evosparse.engine.candidate import ByContent
 from evosparse.errors import StoreError
 from evosparse.topologies.functions import NAMES
 
@@ -68,7 +69,7 @@ class Interface:
 
 
 @dataclass(frozen=True, eq=False)
-class Topology:
+class Topology(ByContent):
     """A network's graph and weights, an immutable value.
 
     Args:
@@ -96,14 +97,6 @@ class Topology:
     def __post_init__(self) -> None:
         for name in self._names:
             getattr(self, name).setflags(write=False)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Topology):
-            return NotImplemented
-        return self.key == other.key
-
-    def __hash__(self) -> int:
-        return int(self.key[:15], 16)
 
     @property
     def size(self) -> int:

@@ -13,7 +13,7 @@ from evosparse.engine.fitness import Fitness
 from evosparse.engine.problem import Problem, Stage
 from evosparse.engine.search import drive
 from evosparse.engine.seeds import SeedKey
-from evosparse.plugins import local_folder, reference_to
+from evosparse.plugins import local_folders, reference_to
 from evosparse.section import Section
 from evosparse.topologies.examination import ExaminationSpec, Examiner, TopologyTrial, winners
 from evosparse.topologies.fitness import Bench, FitnessSpec
@@ -101,7 +101,7 @@ class TopologyProblem(Problem):
         self.data_hash = self.tasks.data_hash
         self.notes = (f"search: {spec.search.method}, task: {spec.task.name}", *self.tasks.notes)
         users = [*self.tasks.sources, getattr(fitness, "function", fitness)]
-        self.sources = tuple(dict.fromkeys(folder for thing in users if (folder := local_folder(thing)) is not None))
+        self.sources = local_folders(users)
 
     def confirms(self, topology: Topology) -> bool:
         """Return whether a network has solved the task by the confirmation that is meant for champions."""

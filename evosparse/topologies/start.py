@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from evosparse.section import Section
+from evosparse.section import Section, bare_string
 from evosparse.topologies.breeding import Distribution, draw_weights
 from evosparse.topologies.genome import Interface, Topology
 from evosparse.topologies.innovation import Innovations
@@ -28,10 +28,7 @@ class Start(Section):
     hidden: int = Field(10, ge=1)
     density: float = Field(0.5, gt=0, le=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_form(cls, value: Any) -> Any:
-        return {"form": value} if isinstance(value, str) else value
+    _bare = bare_string("form")
 
     @property
     def nodes(self) -> int:

@@ -13,12 +13,13 @@ import evosparse
 PACKAGE = Path(evosparse.__file__).resolve().parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = {"masks", "activations", "ensembles", "topologies"}
-HELPERS = {"errors", "section", "plugins"}
+HELPERS = {"errors", "section", "plugins", "pictures"}
 # What each part of the house may import of evosparse besides itself; `UNRESTRICTED` ones may import everything.
 ALLOWED = {
     "errors": set(),
     "section": HELPERS,
     "plugins": HELPERS,
+    "pictures": HELPERS,
     "nets": HELPERS,
     "data": HELPERS,
     "engine": HELPERS,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evosparse.errors import BadInput, StoreError
+from evosparse.pictures import new_figure, undated
 from evosparse.topologies.tasks.driving.cars import CarSpec, make_world
 from evosparse.topologies.tasks.driving.physics import CAR, HEADING, SEGMENT, SPEED, X, Y, observe
 from evosparse.topologies.tasks.driving.track import Track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
@@ -68,7 +67,7 @@ def draw_trajectories(
         raise BadInput("expected at least one track to draw, got none")
     rows = math.ceil(len(tracks) / _MOST_COLUMNS)
     columns = math.ceil(len(tracks) / rows)
-    with _figure() as figure:
+    with new_figure() as figure:
         figure.set_size_inches(3.6 * columns, 3.0 * rows + 0.4)
         figure.set_layout_engine("constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -84,7 +83,7 @@ def draw_trajectories(
             figure.legend(
                 handles, list(trajectories), loc="outside lower center", ncols=min(5, len(handles)), frameon=False
             )
-        figure.savefig(path, dpi=110, metadata=_metadata(path))
+        figure.savefig(path, dpi=110, metadata=undated(path))
 
 
 def animate(
@@ -302,20 +301,3 @@ def _draw_track(axes: Axes, track: Track) -> None:
 
 def _colours(count: int) -> list[str]:
     return [_COLOURS[place % len(_COLOURS)] for place in range(count)]
-
-
-def _metadata(path: Path) -> dict[str, None] | None:
-    # Without the date equal pictures are equal files.
-    return {"Date": None} if path.suffix == ".svg" else None
-
-
-@contextmanager
-def _figure() -> Iterator[Figure]:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise StoreError("pictures need matplotlib: pip install 'evosparse[plots]'") from None
-    # A user's settings must not change the picture, nor a random number the names of parts in an SVG.
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "svg.hashsalt": "evosparse"}):
-        yield Figure()
