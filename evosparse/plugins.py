@@ -1,21 +1,23 @@
 """Finds what a user names in a campaign file: ``module:name``, ``path/to/file.py:name`` or an entry point.
 
-Also tells which folder of the user's own code the workers of a cluster need.
+Also makes what was found with its parameters, and tells which folder of the user's own code the workers of a cluster
+need.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from evosparse.errors import PluginError, nearest
+from evosparse.errors import EvosparseError, PluginError, nearest
 
 _T = TypeVar("_T")
 _FORMS = "'module:name' or 'path/to/file.py:name'"
@@ -81,6 +83,57 @@ def local_folder(thing: object) -> Path | None:
 def local_folders(things: Iterable[object]) -> tuple[Path, ...]:
     """Return the folders to ship for several objects, each once, see `local_folder`."""
     return tuple(dict.fromkeys(folder for thing in things if (folder := local_folder(thing)) is not None))
+
+
+def check_parameters(
+    function: Callable, parameters: Mapping[str, object], what: str = "", injected: Sequence[str] = ()
+) -> None:
+    """Refuse parameters that a call of a user's function or class would refuse, before anything runs.
+
+    Args:
+        function: it.
+        parameters: keyword arguments from the campaign file.
+        what: it is called with one argument before these, such as ``one genome``; empty for none.
+        injected: names of keyword arguments that it is given where it accepts them.
+
+    Raises:
+        PluginError: the parameters do not fit.
+    """
+    name, signature = reference_to(function), inspect.signature(function)
+    accepted = signature.parameters
+    added = {word: None for word in injected if word in accepted and word not in parameters}
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        for unknown in parameters.keys() - accepted.keys():
+            raise PluginError(f"{name} takes no parameter {unknown!r}: {nearest(unknown, accepted)}")
+    try:
+        signature.bind(*((what,) if what else ()), **added, **parameters)
+    except TypeError as error:
+        expected = f"a call with {f'{what} and ' if what else ''}the parameters {sorted(parameters)}"
+        raise PluginError(f"{name}{signature} does not accept {expected}: {error}") from None
+
+
+def make(kind: type[_T], parameters: Mapping[str, object], noun: str) -> _T:
+    """Make an instance of a user's class, and turn whatever that raises into an error about it.
+
+    Args:
+        kind: the class.
+        parameters: keyword arguments from the campaign file.
+        noun: what it is to be, such as ``fitness``.
+
+    Raises:
+        PluginError: methods are missing, or it cannot be made with these parameters.
+    """
+    name = reference_to(kind)
+    if kind.__abstractmethods__:
+        raise PluginError(f"{name} is no whole {noun}: define {', '.join(sorted(kind.__abstractmethods__))}")
+    check_parameters(kind, parameters)
+    try:
+        return kind(**parameters)
+    except EvosparseError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{name} cannot be made with the parameters {dict(parameters)}: {what}; mend them") from error
 
 
 def _entry_point(name: str, group: str) -> object:

@@ -33,6 +33,7 @@ from evosparse.engine.candidate import Outcome, Status  # noqa: E402
 from evosparse.engine.results import CONFIDENCE, interval  # noqa: E402
 from evosparse.engine.search import drive  # noqa: E402
 from evosparse.engine.seeds import SeedKey  # noqa: E402
+from evosparse.pictures import new_figure  # noqa: E402
 from evosparse.topologies.genome import Interface, Topology  # noqa: E402
 from evosparse.topologies.methods.neat import NEAT  # noqa: E402
 from evosparse.topologies.phenotype import Networks  # noqa: E402
@@ -316,25 +317,23 @@ def report(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
 
 def draw_curves(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     """Draw laps on the training tracks of the best driver so far over the budget: medians and quartiles of seeds."""
-    from matplotlib.figure import Figure
-
     groups = list(dict.fromkeys((row["setting"], row["steps"]) for row in rows))
-    figure = Figure(figsize=(5.5 * len(groups), 3.6), layout="constrained")
-    for panel, (setting, steps) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-        grid = np.linspace(0, steps, 500)
-        for method in METHODS:
-            own = (setting, steps, method)
-            curves = [row["curve"] for row in rows if (row["setting"], row["steps"], row["method"]) == own]
-            if not curves:
-                continue
-            laps = np.array([_best_by(curve, grid) for curve in curves])
-            low, middle, high = np.percentile(laps, (25, 50, 75), axis=0)
-            panel.fill_between(grid, low, high, color=COLOURS[method], alpha=0.2, linewidth=0)
-            panel.plot(grid, middle, color=COLOURS[method], label=f"{method}, {len(curves)} seeds")
-        panel.set(title=setting, xlabel="environment steps", ylabel="laps on the training tracks, best so far")
-        panel.set_xticks(np.linspace(0, steps, 5))
-        panel.legend()
-    figure.savefig(path, dpi=110)
+    with new_figure((5.5 * len(groups), 3.6), "constrained") as figure:
+        for panel, (setting, steps) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+            grid = np.linspace(0, steps, 500)
+            for method in METHODS:
+                own = (setting, steps, method)
+                curves = [row["curve"] for row in rows if (row["setting"], row["steps"], row["method"]) == own]
+                if not curves:
+                    continue
+                laps = np.array([_best_by(curve, grid) for curve in curves])
+                low, middle, high = np.percentile(laps, (25, 50, 75), axis=0)
+                panel.fill_between(grid, low, high, color=COLOURS[method], alpha=0.2, linewidth=0)
+                panel.plot(grid, middle, color=COLOURS[method], label=f"{method}, {len(curves)} seeds")
+            panel.set(title=setting, xlabel="environment steps", ylabel="laps on the training tracks, best so far")
+            panel.set_xticks(np.linspace(0, steps, 5))
+            panel.legend()
+        figure.savefig(path, dpi=110)
 
 
 def _best_by(curve: Sequence[tuple[int, float]], grid: np.ndarray) -> np.ndarray:

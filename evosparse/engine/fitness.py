@@ -10,8 +10,8 @@ from pathlib import Path
 
 from evosparse.engine.candidate import Genome, Objectives
 from evosparse.engine.seeds import SeedKey
-from evosparse.errors import EvosparseError, PluginError, nearest
-from evosparse.plugins import reference_to, resolve
+from evosparse.errors import PluginError
+from evosparse.plugins import check_parameters, make, reference_to, resolve
 
 ENTRY_POINTS = "evosparse.fitness"
 _INJECTED = ("seed", "data", "device")
@@ -103,16 +103,29 @@ def fitness(*, maximize: str | Sequence[str] = (), minimize: str | Sequence[str]
     Raises:
         PluginError: no objective is named, or one is named twice.
     """
-    up, down = ((names,) if isinstance(names, str) else tuple(names) for names in (maximize, minimize))
-    objectives = {**dict.fromkeys(up, "max"), **dict.fromkeys(down, "min")}
-    if not objectives or len(objectives) != len(up) + len(down):
-        raise PluginError("expected at least one objective, each named once, such as @fitness(maximize='accuracy')")
+    objectives = directions(maximize, minimize)
 
     def mark(function: Callable) -> Callable:
         setattr(function, _MARK, objectives)
         return function
 
     return mark
+
+
+def directions(maximize: str | Sequence[str], minimize: str | Sequence[str]) -> Objectives:
+    """Return objectives with their directions, those to maximize first.
+
+    Raises:
+        PluginError: none is named, or one is named twice.
+    """
+    up, down = ((names,) if isinstance(names, str) else tuple(names) for names in (maximize, minimize))
+    objectives: Objectives = {**dict.fromkeys(up, "max"), **dict.fromkeys(down, "min")}
+    if not objectives or len(objectives) != len(up) + len(down):
+        raise PluginError(
+            f"expected at least one objective, each named once, such as maximize='accuracy', got maximize={up} and "
+            f"minimize={down}: mend them"
+        )
+    return objectives
 
 
 def find_fitness(reference: str, parameters: Mapping[str, object], base: Path | None = None) -> Fitness:
@@ -139,10 +152,12 @@ def as_fitness(thing: object, parameters: Mapping[str, object] | None = None) ->
     if isinstance(thing, Fitness):
         if parameters:
             raise PluginError(f"{reference_to(thing)} is an instance and takes no parameters: name its class instead")
-        _check_objectives(thing)
+        check_objectives(thing)
         return thing
     if isinstance(thing, type) and issubclass(thing, Fitness):
-        return _make(thing, parameters)
+        made = make(thing, parameters, "fitness")
+        check_objectives(made)
+        return made
     if callable(thing) and hasattr(thing, _MARK):
         return FunctionFitness(thing, parameters)
     raise PluginError(
@@ -151,28 +166,12 @@ def as_fitness(thing: object, parameters: Mapping[str, object] | None = None) ->
     )
 
 
-def _make(kind: type[Fitness], parameters: Mapping[str, object]) -> Fitness:
-    """Make a user's fitness, and turn whatever that raises into an error about it."""
-    name = reference_to(kind)
-    if kind.__abstractmethods__:
-        raise PluginError(f"{name} is no whole fitness: define {', '.join(sorted(kind.__abstractmethods__))}")
-    _check_parameters(kind, parameters, given=())
-    try:
-        fitness = kind(**parameters)
-    except EvosparseError:
-        raise
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{name} cannot be made with the parameters {dict(parameters)}: {what}; mend them") from error
-    _check_objectives(fitness)
-    return fitness
-
-
-def _check_objectives(fitness: Fitness) -> None:
-    found = getattr(fitness, "objectives", None)
+def check_objectives(judge: object) -> None:
+    """Refuse a user's instance that does not say what it measures (PluginError)."""
+    found = getattr(judge, "objectives", None)
     if not isinstance(found, Mapping) or not found or not set(found.values()) <= {"max", "min"}:
         expected = "each objective's direction, such as objectives = {'accuracy': 'max'}"
-        raise PluginError(f"{reference_to(fitness)}: expected {expected}, got {found!r}: define it in the class")
+        raise PluginError(f"{reference_to(judge)}: expected {expected}, got {found!r}: define it in the class")
 
 
 class FunctionFitness(Fitness):
@@ -193,7 +192,7 @@ class FunctionFitness(Fitness):
         self.parameters = dict(parameters)
         self.objectives = getattr(function, _MARK)
         self._resources = Resources(data=None)
-        _check_parameters(function, self.parameters, given=("genome",))
+        check_parameters(function, self.parameters, "one genome", _INJECTED)
         accepted = inspect.signature(function).parameters
         self._wanted = [name for name in _INJECTED if name in accepted and name not in self.parameters]
 
@@ -211,18 +210,3 @@ class FunctionFitness(Fitness):
         if not isinstance(result, (Mapping, Measured, Invalid)) and len(self.objectives) == 1:
             return {next(iter(self.objectives)): result}
         return result
-
-
-def _check_parameters(function: Callable, parameters: Mapping[str, object], given: Sequence[str]) -> None:
-    """Refuse parameters that a call would refuse, before anything runs."""
-    name = reference_to(function)
-    accepted = inspect.signature(function).parameters
-    injected = {word: None for word in _INJECTED if given and word in accepted and word not in parameters}
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
-        for unknown in parameters.keys() - accepted.keys():
-            raise PluginError(f"{name} takes no parameter {unknown!r}: {nearest(unknown, accepted)}")
-    try:
-        inspect.signature(function).bind(*given, **injected, **parameters)
-    except TypeError as error:
-        expected = f"a call with {'one genome and ' if given else ''}the parameters {sorted(parameters)}"
-        raise PluginError(f"{name}{inspect.signature(function)} does not accept {expected}: {error}") from None

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from evosparse.engine.candidate import Objectives
-from evosparse.engine.fitness import Invalid, Measured, Result
+from evosparse.engine.fitness import Invalid, Measured, Result, check_objectives, directions
 from evosparse.engine.seeds import SeedKey
-from evosparse.errors import EvosparseError, PluginError, nearest
-from evosparse.plugins import reference_to, resolve
+from evosparse.errors import PluginError
+from evosparse.plugins import check_parameters, make, reference_to, resolve
 from evosparse.topologies.phenotype import Networks
 from evosparse.topologies.tasks.base import Task, Tasks, TaskSpec
 
@@ -63,12 +63,7 @@ def task(
     Raises:
         PluginError: there are no inputs or no outputs, or an objective is named twice.
     """
-    up, down = ((names,) if isinstance(names, str) else tuple(names) for names in (maximize, minimize))
-    if not up and not down:
-        up = ("fitness",)
-    objectives: Objectives = {**dict.fromkeys(up, "max"), **dict.fromkeys(down, "min")}
-    if len(objectives) != len(up) + len(down):
-        raise PluginError(f"expected each objective once, got maximize={up} and minimize={down}: remove one")
+    objectives = directions(maximize or (() if minimize else "fitness"), minimize)
     names = (
         _names(inputs, "in", "inputs=2 or inputs=('x', 'speed')"),
         _names(outputs, "out", "outputs=('left', 'right')"),
@@ -94,7 +89,7 @@ def as_task(thing: object, parameters: Mapping[str, object] | None = None) -> Ta
             raise PluginError(f"{name} is an instance and takes no parameters: name its class instead")
         return _checked(thing)
     if isinstance(thing, type) and issubclass(thing, Task):
-        return _made(thing, parameters)
+        return _checked(make(thing, parameters, "task"))
     if callable(thing) and hasattr(thing, _MARK):
         return FunctionTask(thing, parameters)
     raise PluginError(
@@ -120,7 +115,7 @@ class FunctionTask(Task):
         self.input_names, self.output_names = mark.input_names, mark.output_names
         self.objectives, self.bias, self.recurrent = mark.objectives, mark.bias, mark.recurrent
         self._seeded = _SEEDS in inspect.signature(function).parameters and _SEEDS not in self.parameters
-        _check_parameters(function, self.parameters, ("networks",), self._seeded)
+        check_parameters(function, self.parameters, "networks", (_SEEDS,))
 
     def evaluate(self, networks: Networks, seeds: Sequence[SeedKey]) -> Sequence[Result]:
         """Call the function once.
@@ -226,22 +221,6 @@ def _finite(measures: Mapping[str, float]) -> Result:
     return measures
 
 
-def _made(kind: type[Task], parameters: Mapping[str, object]) -> Task:
-    """Make a user's task, and turn whatever that raises into an error about it."""
-    name = reference_to(kind)
-    if kind.__abstractmethods__:
-        raise PluginError(f"{name} is no whole task: define {', '.join(sorted(kind.__abstractmethods__))}")
-    _check_parameters(kind, parameters, (), False)
-    try:
-        made = kind(**parameters)
-    except EvosparseError:
-        raise
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{name} cannot be made with the parameters {dict(parameters)}: {what}; mend them") from error
-    return _checked(made)
-
-
 def _checked(made: Task) -> Task:
     """Refuse a task that does not say what networks and objectives it needs."""
     name = reference_to(made)
@@ -249,21 +228,5 @@ def _checked(made: Task) -> Task:
         found = getattr(made, attribute, None)
         if not isinstance(found, tuple) or not found or not all(isinstance(word, str) for word in found):
             raise PluginError(f"{name}: expected {attribute} such as {example}, got {found!r}: define it in the class")
-    objectives = made.objectives
-    if not isinstance(objectives, Mapping) or not objectives or not set(objectives.values()) <= {"max", "min"}:
-        expected = "each objective's direction, such as objectives = {'fitness': 'max'}"
-        raise PluginError(f"{name}: expected {expected}, got {objectives!r}: define it in the class")
+    check_objectives(made)
     return made
-
-
-def _check_parameters(function: Callable, parameters: Mapping[str, object], given: Sequence[str], seeded: bool) -> None:
-    """Refuse parameters that a call would refuse, before anything runs."""
-    name, signature = reference_to(function), inspect.signature(function)
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
-        for unknown in parameters.keys() - signature.parameters.keys():
-            raise PluginError(f"{name} takes no parameter {unknown!r}: {nearest(unknown, signature.parameters)}")
-    try:
-        signature.bind(*given, **({_SEEDS: None} if seeded else {}), **parameters)
-    except TypeError as error:
-        expected = f"a call with {'networks and ' if given else ''}the parameters {sorted(parameters)}"
-        raise PluginError(f"{name}{signature} does not accept {expected}: {error}") from None
