@@ -8,7 +8,7 @@ from task_checks import expect_alone_as_in_batch, face_of, handmade, judge, keys
 
 from evosparse.topologies.phenotype import Networks
 from evosparse.topologies.tasks import GymnasiumSpec
-from evosparse.topologies.tasks.cartpole import ID, CartPole, push, start
+from evosparse.topologies.tasks.cartpole import ID, CartPole, push, starts
 
 
 @pytest.mark.parametrize("steady", [True, False])
@@ -19,7 +19,7 @@ def test_every_step_is_gymnasiums(steady: bool) -> None:
     ends = set()
     for seed in (*range(40), 2**31 - 1):
         seen, _ = environment.reset(seed=seed)
-        state = start(seed)
+        [state] = starts([seed])
         terminated = truncated = False
         while not (terminated or truncated):
             assert state.tobytes() == np.asarray(environment.unwrapped.state).tobytes()

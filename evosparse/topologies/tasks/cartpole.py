@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from evosparse.engine.fitness import Result
 from evosparse.engine.seeds import SeedKey
+from evosparse.engine.streams import uniforms
 from evosparse.topologies.phenotype import Networks, activate
 from evosparse.topologies.tasks.base import SOLVED, Task
 from evosparse.topologies.tasks.shared import episode_seeds, highest, measures_of
@@ -33,10 +34,10 @@ _FALLEN = 12 * 2 * math.pi / 360
 _TRACK = 2.4
 
 
-def start(seed: int) -> NDArray[np.float64]:
-    """Return the (4,) state in which the environment starts after ``reset(seed=seed)``."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    return generator.uniform(low=-0.05, high=0.05, size=(4,))
+def starts(seeds: Sequence[int]) -> NDArray[np.float64]:
+    """Return the (seeds, 4) states in which the environment starts after ``reset`` with each seed."""
+    low, high = -0.05, 0.05
+    return low + (high - low) * uniforms([SeedKey(seed) for seed in seeds], 4)
 
 
 @njit(cache=True)
@@ -115,8 +116,9 @@ class CartPole(Task):
 
     def evaluate(self, networks: Networks, seeds: Sequence[SeedKey]) -> Sequence[Result]:
         """Run the episodes of each network."""
-        starts = np.array([[start(seed) for seed in row] for row in episode_seeds(seeds, self.purpose, self.episodes)])
-        steps = episode_lengths(networks.plan, starts, self.steps).sum(axis=1)
+        rows = episode_seeds(seeds, self.purpose, self.episodes)
+        states = starts([seed for row in rows for seed in row]).reshape(len(networks), self.episodes, 4)
+        steps = episode_lengths(networks.plan, states, self.steps).sum(axis=1)
         fitness = steps / self.episodes
         solved = {} if self.solved_at is None else {SOLVED: fitness >= self.solved_at}
         return measures_of({"fitness": fitness, **solved, "environment_steps": steps})

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from evosparse.engine.seeds import SeedKey
+from evosparse.engine.streams import integers
 
 
 def measures_of(arrays: Mapping[str, NDArray]) -> list[dict[str, float]]:
@@ -29,7 +30,8 @@ def episode_seeds(keys: Sequence[SeedKey], purpose: str, episodes: int) -> list[
         purpose: of the episodes.
         episodes: of each network.
     """
-    return [[key.child(purpose, episode).integer() >> 32 for episode in range(episodes)] for key in keys]
+    numbers = integers([key.child(purpose, episode) for key in keys for episode in range(episodes)])
+    return [[number >> 32 for number in numbers[start : start + episodes]] for start in range(0, len(numbers), episodes)]
 
 
 @njit(cache=True)
