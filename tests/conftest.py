@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ import ray
 from console import Evosparse, Said
 
 from evosparse import cli
+
+# Ray's workers are polite, and beside other work on the machine get a thirtieth of a core: then everything times out.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -130,8 +130,10 @@ def updated(record: Record | None, number: int, best: float, generation: int) ->
     return record
 
 
-def may_reproduce(records: Sequence[Record], generation: int, stagnation: int, patience: int, improved: int) -> list[int]:
+def may_reproduce(records: Sequence[Record], generation: int, stagnation: int, patience: float, improved: int) -> list[int]:
     """Return the places of the species that may have children.
+
+    Unlike in the paper the best species always may: where all are on one plateau, it would be the first to go.
 
     Args:
         records: of the species.
@@ -143,9 +145,9 @@ def may_reproduce(records: Sequence[Record], generation: int, stagnation: int, p
     ranked = sorted(range(len(records)), key=lambda place: (-records[place].best, records[place].number))
     if generation - improved > patience:
         return sorted(ranked[:2])
-    lively = [place for place, record in enumerate(records) if generation - record.improved < stagnation]
-    # Where all have stagnated, the two best go on rather than none.
-    return lively or sorted(ranked[:2])
+    lively = {place for place, record in enumerate(records) if generation - record.improved < stagnation}
+    # Where all have stagnated, the two best go on.
+    return sorted({ranked[0], *lively} if lively else ranked[:2])
 
 
 def offspring(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:

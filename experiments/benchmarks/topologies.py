@@ -214,7 +214,7 @@ def cheap(candidates: Sequence[Candidate], connections: int) -> None:
 
 def grown(face: Interface, population: int, connections: int, species: int) -> tuple[NEAT, State]:
     """Return a search after a generation whose genomes had about a number of connections, and were in some species."""
-    fixed = {"population": population, "generations": 1000, "stagnation": 1000, "patience": 1000, "until_solved": False}
+    fixed = {"population": population, "generations": 1000, "stagnation": 1000, "until_solved": False}
     growing = NEAT(**fixed, add_connection=0.3, add_node=0.1, target_species=species, threshold_step=0.1)
     search, large = growing.search(face), 0
     for candidates in drive(search, 0):

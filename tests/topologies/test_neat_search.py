@@ -70,11 +70,11 @@ class Chronicle:
     def eligible(self) -> set[str]:
         """The species that may have children: those that improved of late, or else the two best."""
         ranked = sorted(self.known, key=lambda name: (-self.known[name][0], int(name.split()[1])))
-        if self.number - self.best[1] > self.method.patience:
+        if self.method.patience is not None and self.number - self.best[1] > self.method.patience:
             self.best = (self.best[0], self.number)
             return set(ranked[:2])
         lively = {name for name, (_, when) in self.known.items() if self.number - when < self.method.stagnation}
-        return lively or set(ranked[:2])
+        return {ranked[0], *lively} if lively else set(ranked[:2])
 
 
 def shares(groups: dict[str, list[Candidate]], eligible: set[str], total: int) -> dict[str, float]:
@@ -119,7 +119,7 @@ def test_ne8_a_generation_has_the_children_that_species_are_due_and_champions(wo
                     assert value[child.parents[0]] == max(value[parent] for parent in child.parents)
         chronicle.read(candidates)
         before = candidates
-    assert kept >= 10 and (outcast > 0 or worth is hard_to_please)
+    assert kept >= 10 and (outcast > 0 or worth is not hashed)
 
 
 @pytest.mark.parametrize("scope", ["generation", "run"])
@@ -153,7 +153,7 @@ def test_ne8_a_thousand_networks_are_sound_and_their_innovations_unique(scope: s
         start=st.sampled_from(("minimal", "random", "dense")), growth=st.booleans(), mating=st.booleans(),
         speciation=st.booleans(), threshold=st.floats(0.1, 4), target_species=st.none() | st.integers(1, 4),
         representative=st.sampled_from(("random_previous", "champion", "first")),
-        stagnation=st.integers(1, 3), patience=st.integers(1, 3), champion_from=st.integers(0, 5),
+        stagnation=st.integers(1, 3), patience=st.none() | st.integers(1, 3), champion_from=st.integers(0, 5),
         survival=st.floats(0.01, 1), mutation_only=st.floats(0, 1), mate_only=st.floats(0, 1),
         interspecies=st.floats(0, 1), add_node=st.floats(0, 1), add_connection=st.floats(0, 1), toggle=st.floats(0, 1),
         delete_node=st.floats(0, 1), delete_connection=st.floats(0, 1), mutate_function=st.floats(0, 1),
@@ -234,6 +234,16 @@ VARIANTS: dict[str, dict[str, object]] = {
     "first": {"representative": "first"},
     "no species": {"speciation": False},
 }
+
+
+def test_of_equally_fit_genomes_the_newest_have_children() -> None:
+    method = changed(BUSY, generations=6, survival=0.2, champion_from=100, interspecies=0)
+    for before, candidates in pairwise(run(method, constant)):
+        newest = set()
+        for members in by_species(before).values():
+            members = sorted(members, key=lambda one: int(one.uid.partition(".")[2]), reverse=True)
+            newest |= {one.uid for one in members[: int(0.2 * len(members)) + 1]}
+        assert {parent for one in candidates for parent in one.parents} <= newest
 
 
 @pytest.mark.parametrize("worth", [hashed, hard_to_please, hopeless])

@@ -37,7 +37,7 @@ Confirm = Callable[[Topology], bool]
 
 
 class NEAT(Section):
-    """Parameters of NEAT; the defaults are the paper's for XOR and double pole balancing with velocities.
+    """Parameters of NEAT; the defaults are the paper's for XOR and double pole balancing with velocities, but ``patience``.
 
     Attributes:
         population: networks in each generation.
@@ -55,7 +55,7 @@ class NEAT(Section):
         representative: of a species: ``random_previous``, a random member of the generation before, its ``champion``, or
             its ``first`` member.
         stagnation: generations without improvement after which a species has no children.
-        patience: generations without improvement of the population after which only the two best species have any.
+        patience: generations without improvement of all after which only the two best species have any; None for never.
         champion_from: a species of more members than this keeps its champion unchanged.
         survival: share of a species' best members that have children.
         mutation_only: share of children that have one parent.
@@ -96,7 +96,7 @@ class NEAT(Section):
     small_genome_n: SmallGenome = "one_below_20"
     representative: Literal["random_previous", "champion", "first"] = "random_previous"
     stagnation: int = Field(15, ge=1)
-    patience: int = Field(20, ge=1)
+    patience: int | None = Field(None, ge=1)
     champion_from: int = Field(5, ge=0)
     survival: float = Field(0.2, gt=0, le=1)
     mutation_only: float = Field(0.25, ge=0, le=1)
@@ -111,7 +111,7 @@ class NEAT(Section):
     initial_power: float = Field(2.5, gt=0)
     weights: Distribution = "uniform"
     weight_clip: float | None = Field(8.0, gt=0)
-    structure_alone: bool = False
+    structure_alone: bool = True
     add_node: float = Field(0.03, ge=0, le=1)
     add_connection: float = Field(0.05, ge=0, le=1)
     toggle: float = Field(0.0, ge=0, le=1)
@@ -140,12 +140,7 @@ class NEAT(Section):
         return self
 
     def search(self, face: Interface, confirm: Confirm | None = None) -> NEATSearch:
-        """Make the search.
-
-        Args:
-            face: of all networks.
-            confirm: see `NEATSearch`.
-        """
+        """Make the search; for its arguments see `NEATSearch`."""
         return NEATSearch(self, face, confirm)
 
     def check_fitness(self, fitness: Fitness) -> None:
@@ -313,13 +308,15 @@ class NEATSearch(Search):
         above = fitness / 2**20 - min(np.nanmin(fitness), 0.0) / 2**20
         records = list(self.records.values())
         last = self._generation - 1
-        eligible = may_reproduce(records, last, parameters.stagnation, parameters.patience, self._best[1])
-        if last - self._best[1] > parameters.patience:
+        patience = parameters.patience or np.inf
+        eligible = may_reproduce(records, last, parameters.stagnation, patience, self._best[1])
+        if last - self._best[1] > patience:
             self._best = self._best[0], last  # the two species get as much time again before the next of their kind
         pools, means = [], []
         for place in eligible:
             members = np.flatnonzero((self.species == records[place].number) & np.isfinite(fitness))
-            ranked = members[np.argsort(-fitness[members], kind="stable")]
+            # Of equals the newest comes first, behind copied champions, so that a species drifts where it cannot climb.
+            ranked = members[np.lexsort((-members, -fitness[members]))]
             # A species' sum of shared fitness is the mean fitness of its members.
             means.append(above[members].mean())
             pools.append((ranked[: int(parameters.survival * len(ranked)) + 1], len(members)))
