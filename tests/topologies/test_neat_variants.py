@@ -70,7 +70,7 @@ def test_as_many_children_have_two_parents_as_is_said(mating: bool, mutation_onl
 def test_parents_are_of_different_species_only_where_that_is_on() -> None:
     for rate, expected in ((0.0, False), (1.0, True)):
         mixed, before = [], {}
-        for candidates in run(changed(BUSY, interspecies=rate, mutation_only=0.0)):
+        for candidates in run(changed(BUSY, interspecies=rate, mutation_only=0.0, stagnation=100)):
             mixed += [len({before[uid] for uid in one.parents}) > 1 for one in candidates if len(one.parents) == 2]
             before = {one.uid: one.population for one in candidates}
         assert any(mixed) == expected and (all(mixed) or not expected)
