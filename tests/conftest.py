@@ -12,11 +12,16 @@ from types import ModuleType
 import pytest
 import ray
 from console import Evosparse, Said
+from hypothesis import settings
 
 from evosparse import cli
 
 # Ray's workers are polite, and beside other work on the machine get a thirtieth of a core: then everything times out.
 os.environ.setdefault("RAY_worker_niceness", "0")
+
+# No test asserts a time, and hypothesis's deadline would: processes that share the cores are slow now and then.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)

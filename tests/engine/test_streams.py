@@ -1,5 +1,7 @@
 """Numbers of many keys at once are those of numpy's own generators."""
 
+from __future__ import annotations
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,14 +15,14 @@ KEYS = st.lists(
 
 
 @given(KEYS)
-def test_integers_of_many_keys_are_those_of_each(keys):
+def test_integers_of_many_keys_are_those_of_each(keys: list[SeedKey]) -> None:
     assert integers(keys) == [key.integer() for key in keys]
 
 
 @given(KEYS, st.integers(0, 9))
-def test_uniform_numbers_of_many_keys_are_those_of_each_generator(keys, count):
+def test_uniform_numbers_of_many_keys_are_those_of_each_generator(keys: list[SeedKey], count: int) -> None:
     assert np.array_equal(uniforms(keys, count), [key.rng().random(count) for key in keys])
 
 
-def test_no_keys_have_no_numbers():
+def test_no_keys_have_no_numbers() -> None:
     assert integers([]) == [] and uniforms([], 3).shape == (0, 3)
