@@ -6,7 +6,7 @@ from evosparse.masks.genome import Mask, MaskLayer, MaskMismatch
 from evosparse.masks.methods import NSGA2, Combined, Dissipating, Genetic, KStarts, Mutation
 from evosparse.masks.problem import FitnessSpec, MaskSpec
 from evosparse.masks.problem import MaskProblem as Problem
-from evosparse.masks.sparsity import Distribution
+from evosparse.nets.sparsity import Distribution
 from evosparse.masks.workbench import Workbench
 
 __all__ = [

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,16 +28,6 @@ _BITS = 0  # coding of a layer as packed bits; the other codings are the bytes p
 
 class MaskMismatch(BadInput):
     """Masks, layers or counts that are used together do not fit each other."""
-
-
-class LayerShape(Protocol):
-    """Anything that tells the name and the weight shape of a layer: a layer of a mask, or of a network."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
 
 
 class MaskLayer(ByContent):

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evosparse.errors import SpecError
-from evosparse.masks.genome import LayerShape, Mask, MaskLayer, MaskMismatch, index_dtype
+from evosparse.masks.genome import Mask, MaskLayer, MaskMismatch, index_dtype
+from evosparse.nets.sparsity import LayerShape
 
 Positions = NDArray[np.signedinteger]
 

@@ -13,6 +13,7 @@ from evosparse.nets.architectures import Connections, MultilayerPerceptron, Netw
 from evosparse.nets.csr import TorchProducts
 from evosparse.nets.functional import ModuleKernel
 from evosparse.nets.kernel import Fill, Kernel, padded
+from evosparse.nets.losses import LossName
 from evosparse.nets.packed import PackedKernel
 from evosparse.nets.perceptron import PerceptronKernel
 from evosparse.nets.randomness import Seeds
@@ -62,6 +63,7 @@ def make_kernel(
     precision: Precision,
     device: torch.device,
     activations: Activations | None = None,
+    loss: LossName = "cross_entropy",
 ) -> Kernel:
     """Make a kernel.
 
@@ -75,6 +77,7 @@ def make_kernel(
         precision: in which the dense kernel multiplies.
         device: where to compute.
         activations: of each network, which the dense kernel alone can have.
+        loss: what training minimises.
 
     Raises:
         SpecError: the kernel cannot train this network, or not on this device.
@@ -83,15 +86,15 @@ def make_kernel(
     if name == "dense":
         low = precision == "bfloat16"
         if isinstance(network, MultilayerPerceptron):
-            return PerceptronKernel(network, connections, seeds, fill, dropout, low, activations)
-        return ModuleKernel(network, connections, seeds, fill, dropout, low, device, activations)
+            return PerceptronKernel(network, connections, seeds, fill, dropout, low, activations, loss)
+        return ModuleKernel(network, connections, seeds, fill, dropout, low, device, activations, loss)
     if activations is not None:
         raise SpecError(f"training.kernel: {name} gives all networks the same activation; use dense")
     if name == "csr":
-        return PackedKernel(network, connections, seeds, fill, dropout, partial(TorchProducts, device=device))
+        return PackedKernel(network, connections, seeds, fill, dropout, partial(TorchProducts, device=device), loss)
     from evosparse.nets.fused import FusedProducts  # importing numba takes half a second
 
-    return PackedKernel(network, connections, seeds, fill, dropout, FusedProducts)
+    return PackedKernel(network, connections, seeds, fill, dropout, FusedProducts, loss)
 
 
 def expect_fitting(name: KernelName, precision: Precision, network: Network, device: torch.device) -> None:

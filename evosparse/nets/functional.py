@@ -13,13 +13,13 @@ from functools import partial
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from evosparse.errors import SpecError
 from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.kernel import Fill, padded
+from evosparse.nets.losses import LossName, total_loss
 from evosparse.nets.plan import expect_places_for_dropout
 from evosparse.nets.randomness import Purpose, Seeds, torch_seed
 from evosparse.nets.slots import Activations, Slot
@@ -41,6 +41,7 @@ class ModuleKernel:
         low_precision: multiply in bfloat16, by torch's autocast.
         device: where to compute.
         activations: of each network, for the module's slots.
+        loss: what training minimises.
 
     Raises:
         SpecError: dropout is asked of a module without dropout layers.
@@ -56,7 +57,9 @@ class ModuleKernel:
         low_precision: bool,
         device: torch.device,
         activations: Activations | None = None,
+        loss: LossName = "cross_entropy",
     ) -> None:
+        self._loss = loss
         self._low_precision = torch.autocast(device.type, torch.bfloat16, enabled=low_precision)
         self._noise = [seed.noise for seed in seeds]
         shapes = {layer.parameter: layer.shape for layer in network.layers}
@@ -98,7 +101,7 @@ class ModuleKernel:
                 own = rows if rows.ndim == 1 else rows[number]
                 _seed_torch(torch_seed(noise, Purpose.NOISE, step), x.device)
                 leaves = self._leaves[number]
-                loss = cross_entropy(self._call(number, leaves, x[own], step), y[own])
+                loss = total_loss(self._loss, self._call(number, leaves, x[own], step)[None], y[own])
                 gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
                 for gradient, place in zip(gradients, self._gradients[number], strict=True):
                     place.copy_(gradient)
@@ -124,7 +127,6 @@ class ModuleKernel:
         with self._low_precision:
             out = functional_call(self._module, (dict(leaves) | parts, self._buffers[number]), (x,))
         return out.float()
-
 
     def _fill_slots(self, number: int, step: int | None) -> None:
         networks = slice(number, number + 1)

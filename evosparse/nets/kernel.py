@@ -34,11 +34,11 @@ class Kernel(Protocol):
     stacks: Mapping[str, Stack | PackedStack]
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
-        """Set the gradient of every stack: of each network's mean cross-entropy over its minibatch.
+        """Set the gradient of every stack: of each network's mean loss over its minibatch.
 
         Args:
             x: (n, *input_shape) all examples.
-            y: (n,) their classes.
+            y: (n,) their classes, or (n, outputs) values.
             rows: (batch,) the examples of the minibatch, or (population, batch) where networks differ in them.
             step: number of the training step; dropout is drawn for it.
         """

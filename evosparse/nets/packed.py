@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from evosparse.nets.architectures import Connections, MultilayerPerceptron, Network
 from evosparse.nets.dropout import module_dropout, perceptron_dropout
 from evosparse.nets.kernel import Fill, only_if_equal, padded
+from evosparse.nets.losses import LossName, total_loss
 from evosparse.nets.pattern import Pattern
 from evosparse.nets.plan import Dropout, Elementwise, Pooling, Weighted, expect_places_for_dropout
 from evosparse.nets.products import MakeProducts, Products
@@ -36,6 +37,7 @@ class PackedKernel:
         fill: gives the stacks their values.
         dropout: probability of dropping an activation where the network has dropout layers; 0 leaves them as they are.
         products: what multiplies.
+        loss: what training minimises.
 
     Raises:
         SpecError: dropout is asked of a network without dropout layers.
@@ -49,7 +51,9 @@ class PackedKernel:
         fill: Fill,
         dropout: float,
         products: MakeProducts,
+        loss: LossName = "cross_entropy",
     ) -> None:
+        self._loss = loss
         assert network.plan is not None
         self._network = network
         self._population = len(seeds)
@@ -81,6 +85,9 @@ class PackedKernel:
             own = rows if shared is not None else rows[networks.start : networks.stop]
             inputs = _arranged(x[own], self._network.input_shape) if shared is None else shared
             logits = self._forward(inputs, networks, factors)
+            if self._loss != "cross_entropy":
+                total_loss(self._loss, logits[:, :, :batch].transpose(1, 2), y[own]).backward()
+                continue
             # The gradient of each network's mean cross-entropy, and none for the examples that only pad.
             error = torch.softmax(logits.detach(), dim=1)
             labels = y[own].expand(len(networks), batch)[:, None]

@@ -12,6 +12,7 @@ from torch.nn import functional
 from evosparse.nets.architectures import Connections, MultilayerPerceptron
 from evosparse.nets.dropout import perceptron_dropout
 from evosparse.nets.kernel import Fill, only_if_equal, padded
+from evosparse.nets.losses import LossName, total_loss
 from evosparse.nets.modules import activation_module
 from evosparse.nets.randomness import Seeds
 from evosparse.nets.slots import Activations
@@ -29,6 +30,7 @@ class PerceptronKernel:
         dropout: probability of dropping a hidden activation.
         low_precision: multiply in bfloat16.
         activations: of each network, in place of the architecture's.
+        loss: what training minimises.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class PerceptronKernel:
         dropout: float,
         low_precision: bool,
         activations: Activations | None = None,
+        loss: LossName = "cross_entropy",
     ) -> None:
         self._network = network
+        self._loss_name = loss
         self._population = len(seeds)
         self._noise = only_if_equal([seed.noise for seed in seeds])
         self._dropout = dropout
@@ -133,11 +137,8 @@ class PerceptronKernel:
         return hidden
 
     def _loss(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return the sum over networks of the mean cross-entropy: no network's gradient depends on another's loss."""
-        batch = y.shape[-1]
-        logits = logits[:, :, : self._network.classes].reshape(-1, self._network.classes)
-        labels = y.expand(self._population, batch).reshape(-1)
-        return functional.cross_entropy(logits, labels, reduction="sum") / batch
+        """Return the sum over networks of the mean loss over the minibatch."""
+        return total_loss(self._loss_name, logits[:, :, : self._network.classes], y)
 
     def _draw_dropout(self, step: int, batch: int) -> list[torch.Tensor]:
         """Draw 0 or 1 / (1 - dropout) for each hidden activation: (population or 1, batch, padded width) per layer."""

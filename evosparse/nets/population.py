@@ -6,38 +6,33 @@ A network's result depends on its connections, its seeds, the data and the specs
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.choice import KernelName, choose_kernel, make_kernel
 from evosparse.nets.device import choose_device, configured
+from evosparse.nets.evaluation import Evaluation, judged
+from evosparse.nets.expectations import expect_connections, expect_within
 from evosparse.nets.initial import InitialisationSpec, initial_weights
 from evosparse.nets.kernel import Fill, Kernel, only_if_equal
+from evosparse.nets.moves import Grown, Move
 from evosparse.nets.optimize import TrainingSpec, make_optimizer, set_learning_rate
 from evosparse.nets.randomness import Purpose, Seeds, generator
 from evosparse.nets.slots import Activations
 from evosparse.nets.stack import PackedStack, Stack, initialise
 
+Batch = tuple[np.ndarray, np.ndarray]
+"""The (n, *input_shape) examples of a minibatch and what is wanted of them, of one network."""
+
+BeforeStep = Callable[[Callable[[int], Batch]], bool]
+"""Called before each training step with what gives a network's minibatch; true if it takes the place of the step."""
+
 _CHUNK = 512  # examples evaluated at a time; fixed, because last bits depend on the shape of a batch
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """How good each network of a population is on some examples; NaN where its outputs are not finite.
-
-    Args:
-        accuracy: (population,) float64 share of correct answers.
-        loss: (population,) float64 mean cross-entropy.
-    """
-
-    accuracy: np.ndarray
-    loss: np.ndarray
 
 
 class Population:
@@ -82,7 +77,7 @@ class Population:
         kernel: KernelName | None = None,
         activations: Activations | None = None,
     ) -> None:
-        _expect_connections(network, connections, len(seeds))
+        expect_connections(network, connections, len(seeds))
         self.network = network
         self.steps = 0
         self.epochs_done = 0
@@ -106,16 +101,22 @@ class Population:
 
     @configured()
     def train(
-        self, x: np.ndarray, y: np.ndarray, epochs: int, gradients: Literal["none", "signed", "absolute"] = "none"
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        epochs: int,
+        gradients: Literal["none", "signed", "absolute"] = "none",
+        before_step: BeforeStep | None = None,
     ) -> None:
         """Go on training from where it stands.
 
         Args:
             x: (n, *input_shape) training examples.
-            y: (n,) their classes.
+            y: (n,) their classes, or (n, outputs) values where the loss is a squared error.
             epochs: how many more.
             gradients: what to accumulate over the steps of the last of these epochs, for `gradients`: nothing, the
                 gradients of the loss (without weight decay), or their absolute values.
+            before_step: see `BeforeStep`; it may call `rewire`.
 
         Raises:
             SpecError: the module cannot train on what the batch size leaves for the last minibatch.
@@ -126,11 +127,11 @@ class Population:
                 f"expected at most {self._total_epochs - self.epochs_done} more epochs of the {self._total_epochs} in"
                 f" all, got {epochs}; give a larger total_epochs"
             )
-        examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
+        examples, labels = self._tensor(x, np.float32), self._targets(y)
         for epoch in range(epochs):
             wanted = gradients != "none" and epoch == epochs - 1
             self._gradients = [torch.zeros_like(stack.values) for stack in self._layers] if wanted else None
-            self._train_epoch(examples, labels, absolute=gradients == "absolute")
+            self._train_epoch(examples, labels, gradients == "absolute", before_step)
 
     @configured()
     def cut(self, connections: Sequence[Connections], freeze: bool = False, kernel: KernelName | None = None) -> None:
@@ -145,8 +146,8 @@ class Population:
         Raises:
             ValueError: a connection does not exist, or the kernel cannot freeze.
         """
-        _expect_connections(self.network, connections, len(self))
-        _expect_within(self.network, self._connections, connections)
+        expect_connections(self.network, connections, len(self))
+        expect_within(self.network, self._connections, connections)
         frozen = freeze or any(stack.frozen is not None for stack in self._layers)
         if frozen and (self.kernel != "dense" or kernel not in (None, "dense")):
             raise ValueError(
@@ -159,33 +160,64 @@ class Population:
             self._move(kernel, connections)
 
     @configured()
+    def rewire(self, connections: Sequence[Connections], grown: Grown) -> None:
+        """Change which weights exist; those that stay keep their values and moments.
+
+        Args:
+            connections: for each network, the weights that exist from now on.
+            grown: those of them that begin anew, with these values and without moments. All others must exist already.
+
+        Raises:
+            ValueError: a connection neither exists nor begins anew.
+        """
+        expect_connections(self.network, connections, len(self))
+        after = [
+            [every if every is None else np.setdiff1d(every, new, assume_unique=True) for every, (new, _) in zip(own, fresh)]
+            for own, fresh in zip(connections, grown, strict=True)
+        ]
+        expect_within(self.network, self._connections, after, "name those that begin anew as grown")
+        if self.kernel == "dense":
+            self._cut_in_place(connections, freeze=False, grown=grown)
+        else:
+            self._move(self.kernel, connections, grown)
+
+    @configured()
+    def load(self, number: int, state: Mapping[str, np.ndarray]) -> None:
+        """Give one network the values of its existing weights, its other parameters and its buffers.
+
+        Args:
+            number: which network.
+            state: as `state` returns it, of a network of the same architecture.
+        """
+        existing = {layer.parameter: own for layer, own in zip(self.network.layers, self._connections[number])}
+        for name, stack in self._kernel.stacks.items():
+            indices = existing.get(name)
+            values = state[name].reshape(-1)
+            if indices is None and not isinstance(stack, Stack):
+                indices = np.arange(len(values))
+            stack.write(stack.values, number, indices, values if indices is None else values[indices])
+        for name, buffer in self._kernel.buffers(number).items():
+            buffer.copy_(torch.from_numpy(np.asarray(state[name])))
+
+    @configured()
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> Evaluation:
         """Return accuracy and loss of each network.
 
         Args:
             x: (n, *input_shape) examples.
-            y: (n,) their classes.
+            y: (n,) their classes, or (n, outputs) values where the loss is a squared error.
         """
-        examples, labels = self._tensor(x, np.float32), self._tensor(y, np.int64)
-        correct = torch.zeros(len(self), dtype=torch.float64, device=self._device)
-        loss = torch.zeros_like(correct)
-        for start in range(0, len(examples), _CHUNK):
-            logits = self._chunk(examples, start)
-            answers = labels[start : start + _CHUNK].expand(len(self), -1)
-            correct += (logits.argmax(dim=2) == answers).sum(dim=1)
-            each = cross_entropy(logits.flatten(0, 1), answers.reshape(-1), reduction="none")
-            loss += each.view(answers.shape).to(torch.float64).sum(dim=1)
-            # One example without a finite answer is enough: NaN stays NaN in a sum.
-            broken = ~torch.isfinite(logits).flatten(1).all(dim=1)
-            correct[broken] = loss[broken] = torch.nan
-        return Evaluation((correct / len(examples)).cpu().numpy(), (loss / len(examples)).cpu().numpy())
+        examples, labels = self._tensor(x, np.float32), self._targets(y)
+        starts = range(0, len(examples), _CHUNK)
+        chunks = ((self._chunk(examples, start), labels[start : start + _CHUNK]) for start in starts)
+        return judged(chunks, self._training.loss)
 
     def accuracy(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the (population,) float64 accuracies; see `evaluate`."""
         return self.evaluate(x, y).accuracy
 
     def loss(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the (population,) float64 mean cross-entropies; see `evaluate`."""
+        """Return the (population,) float64 mean losses; see `evaluate`."""
         return self.evaluate(x, y).loss
 
     @configured()
@@ -243,8 +275,8 @@ class Population:
 
     def _choose(self, connections: Sequence[Connections]) -> KernelName:
         """Return the kernel of the training, or what its ``auto`` stands for with these connections."""
-        if self._training.kernel != "auto":
-            return self._training.kernel
+        if self._training.kernel != "auto" or self._training.max_norm is not None:
+            return "dense" if self._training.max_norm is not None else self._training.kernel
         counts = [
             max(layer.size if own[index] is None else len(own[index]) for own in connections)
             for index, layer in enumerate(self.network.layers)
@@ -263,6 +295,7 @@ class Population:
             self._training.precision,
             self._device,
             self._activations,
+            self._training.loss,
         )
         # Only now, so that a kernel that is refused leaves everything as it was.
         self.kernel, self._kernel, self._connections = kernel, made, list(connections)
@@ -270,8 +303,8 @@ class Population:
         self._optimizer = make_optimizer(self._training, [stack.values for stack in self._kernel.stacks.values()])
         self._gradients: list[torch.Tensor] | None = None
 
-    def _cut_in_place(self, connections: Sequence[Connections], freeze: bool) -> None:
-        masks = [stack.narrowed([own[index] for own in connections]) for index, stack in enumerate(self._layers)]
+    def _cut_in_place(self, connections: Sequence[Connections], freeze: bool, grown: Grown | None = None) -> None:
+        masks = [stack.masked([own[index] for own in connections]) for index, stack in enumerate(self._layers)]
         for index, (stack, mask) in enumerate(zip(self._layers, masks, strict=True)):
             if freeze:
                 stack.freeze(self._initial(index), stack.mask & ~mask)
@@ -279,37 +312,33 @@ class Population:
             for tensor in (stack.values, stack.values.grad, *self._optimizer.state[stack.values].values()):
                 if isinstance(tensor, torch.Tensor) and tensor.shape == stack.values.shape:
                     stack.clear(tensor)
+                    for number, own in enumerate(grown or ()):
+                        indices, values = own[index]
+                        new = values if tensor is stack.values else np.zeros(len(indices), np.float32)
+                        stack.write(tensor, number, indices, new)
         self._connections = list(connections)
 
-    def _move(self, kernel: KernelName, connections: Sequence[Connections]) -> None:
-        """Go on with another kernel, or with fewer connections in one that cannot be cut in place."""
+    def _move(self, kernel: KernelName, connections: Sequence[Connections], grown: Grown | None = None) -> None:
+        """Go on with another kernel, or with other connections in one that cannot be changed in place."""
         before, optimizer = self._kernel.stacks, self._optimizer
-        wanted: dict[str, list[np.ndarray | None]] = {name: [None] * len(self) for name in before}
-        for index, layer in enumerate(self.network.layers):
-            every = np.arange(layer.size)
-            wanted[layer.parameter] = [every if own[index] is None else own[index] for own in connections]
-
-        def fill(stacks: Mapping[str, Stack | PackedStack]) -> None:
-            for name, stack in stacks.items():
-                for number, indices in enumerate(wanted[name]):
-                    stack.put(number, indices, before[name].read(before[name].values, number, indices))
-                stack.to(self._device)
-
-        self._use(kernel, connections, fill)
+        move = Move(self.network, before, connections, grown)
+        self._use(kernel, connections, partial(move.fill, device=self._device))
         for name, stack in self._kernel.stacks.items():
             for key, value in optimizer.state[before[name].values].items():
-                if isinstance(value, torch.Tensor) and value.shape == before[name].values.shape:
-                    moved = torch.zeros_like(stack.values)
-                    for number, indices in enumerate(wanted[name]):
-                        stack.write(moved, number, indices, before[name].read(value, number, indices))
-                    value = moved
-                self._optimizer.state[stack.values][key] = value
+                moves = isinstance(value, torch.Tensor) and value.shape == before[name].values.shape
+                self._optimizer.state[stack.values][key] = move.moment(name, stack, value) if moves else value
 
-    def _train_epoch(self, x: torch.Tensor, y: torch.Tensor, absolute: bool) -> None:
+    def _train_epoch(
+        self, x: torch.Tensor, y: torch.Tensor, absolute: bool, before_step: BeforeStep | None
+    ) -> None:
         order, batch = self._order(len(x)), self._training.batch
         starts = range(0, len(x), batch)
         for number, start in enumerate(starts):
-            self._kernel.backward(x, y, order[..., start : start + batch], self.steps)
+            rows = order[..., start : start + batch]
+            if before_step is not None and before_step(partial(_minibatch, x, y, rows)):
+                self.steps += 1
+                continue
+            self._kernel.backward(x, y, rows, self.steps)
             for index, stack in enumerate(self._layers):
                 gradient = stack.values.grad
                 stack.clear(gradient)
@@ -317,7 +346,13 @@ class Population:
                     self._gradients[index] += gradient.abs() if absolute else gradient
             share = self._training.schedule.share(self.epochs_done + number / len(starts), self._total_epochs)
             set_learning_rate(self._optimizer, self._training.learning_rate * share)
+            if self._training.unscaled_decay:
+                for stack in self._kernel.stacks.values():
+                    stack.values.detach().mul_(1 - self._training.unscaled_decay)
             self._optimizer.step()
+            if self._training.max_norm is not None:
+                for stack in self._layers:
+                    stack.limit(self._training.max_norm)
             self.steps += 1
         self.epochs_done += 1
 
@@ -341,6 +376,9 @@ class Population:
             stack.put(number, connections[number], values)
         return stack.values
 
+    def _targets(self, y: np.ndarray) -> torch.Tensor:
+        return self._tensor(y, np.float32 if np.asarray(y).dtype.kind == "f" else np.int64)
+
     def _tensor(self, array: np.ndarray, dtype: type[np.generic]) -> torch.Tensor:
         with warnings.catch_warnings():
             # Data sets are read-only arrays, and are not written to here.
@@ -348,28 +386,9 @@ class Population:
             return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self._device)
 
 
-def _expect_connections(network: Network, connections: Sequence[Connections], population: int) -> None:
-    if not connections or len(connections) != population:
-        raise ValueError(f"expected connections for each of {population} networks (at least 1), got {len(connections)}")
-    for own in connections:
-        if len(own) != len(network.layers):
-            raise ValueError(f"expected connections for each of {len(network.layers)} layers, got {len(own)}")
-        for layer, indices in zip(network.layers, own, strict=True):
-            if indices is not None and len(indices) and not 0 <= indices[0] <= indices[-1] < layer.size:
-                raise ValueError(f"expected sorted indices below {layer.size} in layer {layer.name}")
-
-
-def _expect_within(network: Network, before: Sequence[Connections], after: Sequence[Connections]) -> None:
-    for had, keeps in zip(before, after, strict=True):
-        for layer, existing, kept in zip(network.layers, had, keeps, strict=True):
-            if existing is None:
-                continue
-            kept = np.arange(layer.size) if kept is None else kept
-            places = np.searchsorted(existing, kept)
-            if len(kept) and (places[-1] >= len(existing) or (existing[places] != kept).any()):
-                raise ValueError(
-                    f"expected connections within those that exist in layer {layer.name}: a cut can only remove weights"
-                )
+def _minibatch(x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, number: int) -> Batch:
+    own = rows if rows.ndim == 1 else rows[number]
+    return _numpy(x[own]), _numpy(y[own])
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

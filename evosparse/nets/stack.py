@@ -123,11 +123,17 @@ class Stack:
             # Unlike a product with zero, this clears NaN too and leaves no negative zero.
             stacked.view(torch.int32).bitwise_and_(self.mask)
 
-    def narrowed(self, indices: Sequence[np.ndarray | None]) -> torch.Tensor:
-        """Return the mask of fewer weights.
+    @torch.no_grad()
+    def limit(self, norm: float) -> None:
+        """Scale the weights into each unit down to a norm where theirs is greater."""
+        rows = self.window(self.values.detach()).flatten(2)
+        rows *= (norm / rows.norm(dim=2, keepdim=True).clamp(min=norm)).to(rows.dtype)
+
+    def masked(self, indices: Sequence[np.ndarray | None]) -> torch.Tensor:
+        """Return the mask of other weights.
 
         Args:
-            indices: for each network, the flat positions that stay, among those that exist; None for all.
+            indices: for each network, the flat positions that exist; None for all.
         """
         assert self.mask is not None
         mask = torch.zeros(self.mask.shape, dtype=torch.int32)

@@ -89,7 +89,7 @@ def test_bare_names_are_networks() -> None:
         (NetworkSpec, {"name": "mlp", "activation": "relo"}, "'relu'"),
         (NetworkSpec, {"module": "a:b", "activation": "relu"}, "a module chooses its own activations"),
         (NetworkSpec, {"name": "mlp", "hiden": [3]}, "hiden"),
-        (TrainingSpec, {"optimizer": "adma"}, "'sgd' or 'adam'"),
+        (TrainingSpec, {"optimizer": "adma"}, "'sgd', 'adam', 'adamw' or 'rmsprop'"),
         (TrainingSpec, {"learning_rate": 0}, "greater than 0"),
         (TrainingSpec, {"learning_rate": float("nan")}, "finite"),
         (TrainingSpec, {"momentum": 0.9}, "momentum and nesterov are of optimizer: sgd"),

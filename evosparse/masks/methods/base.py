@@ -9,8 +9,8 @@ from pydantic import Field
 
 from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import Search
-from evosparse.masks.genome import LayerShape, Mask
-from evosparse.masks.sparsity import Distribution, counts
+from evosparse.masks.genome import Mask
+from evosparse.nets.sparsity import Distribution, LayerShape, counts
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.section import Section
 

@@ -23,12 +23,13 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
 from evosparse.masks.fitness import ScoreFitness
-from evosparse.masks.genome import LayerShape, Mask
+from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
 from evosparse.masks.methods.kstarts import layer_winner, random_masks
 from evosparse.masks.operators import random_submask
 from evosparse.masks.prelude import Accumulation, Change, Criterion, changes, dense_mask, keep_largest, run_phases
 from evosparse.masks.workbench import Phase, Workbench
+from evosparse.nets.sparsity import LayerShape
 
 
 class Combined(Method):

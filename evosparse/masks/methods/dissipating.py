@@ -23,10 +23,11 @@ from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.masks.fitness import TrainedFitness
-from evosparse.masks.genome import LayerShape, Mask
+from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
 from evosparse.masks.prelude import Change, changes, dense_mask, keep_largest, run_phases
 from evosparse.masks.workbench import Phase, Workbench
+from evosparse.nets.sparsity import LayerShape
 
 
 class Dissipating(Method):

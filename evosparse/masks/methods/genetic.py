@@ -21,11 +21,12 @@ from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.masks.fitness import TrainedFitness
-from evosparse.masks.genome import LayerShape, Mask
+from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import MaskSearch, Method, within
 from evosparse.masks.methods.kstarts import random_masks
 from evosparse.masks.operators import AdaptiveRate, crossover, exchange_layers, swap_mutation
 from evosparse.masks.workbench import Phase, Workbench
+from evosparse.nets.sparsity import LayerShape
 from evosparse.section import Section
 
 

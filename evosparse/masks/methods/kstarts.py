@@ -21,11 +21,12 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
 from evosparse.masks.fitness import MaskedScoreFitness, ScoreFitness, TrainedFitness, layer_score
-from evosparse.masks.genome import LayerShape, Mask
+from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
 from evosparse.masks.operators import compose, random_mask
 from evosparse.masks.prelude import Accumulation
 from evosparse.masks.workbench import Phase, Workbench
+from evosparse.nets.sparsity import LayerShape
 
 
 class KStarts(Method):

@@ -24,10 +24,11 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
 from evosparse.masks.fitness import TrainedFitness
-from evosparse.masks.genome import LayerShape, Mask
+from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import MaskSearch, Method, within
 from evosparse.masks.operators import crossover, random_mask, resize, swap_mutation
 from evosparse.masks.workbench import Phase, Workbench
+from evosparse.nets.sparsity import LayerShape
 
 
 class NSGA2(Method):

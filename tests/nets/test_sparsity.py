@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evosparse.errors import SpecError
-from evosparse.masks.sparsity import Distribution, counts
+from evosparse.nets.sparsity import Distribution, counts
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from evosparse.errors import SpecError, nearest
-from evosparse.masks.genome import LayerShape
 from evosparse.section import Section
+
+
+class LayerShape(Protocol):
+    """Anything that tells the name and the weight shape of a layer: a layer of a mask, or of a network."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 class Distribution(Section):

@@ -1,0 +1,100 @@
+"""What every published method of sparse training is: a section of a campaign file, and what it does with some networks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import ValidationError
+
+from evosparse.engine.explain import explain
+from evosparse.errors import SpecError, nearest
+from evosparse.plugins import resolve
+from evosparse.section import Section
+from evosparse.sparsify.cohort import Cohort
+
+
+class Sparsifier(Section):
+    """Parameters of one method; each method is one file with a class that is its difference from its neighbours.
+
+    Attributes:
+        method: its name in the registry.
+    """
+
+    dense: ClassVar[bool] = False
+    """Whether networks end with all their weights, whatever sparsity is asked for."""
+
+    method: str
+
+    @abstractmethod
+    def sparsify(self, cohort: Cohort) -> None:
+        """Train the networks of a cohort to the end, and leave each with the sparsity that it shall have.
+
+        All randomness comes from the cohort's keys.
+        """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results must know."""
+        return ()
+
+
+METHODS: dict[str, type[Sparsifier]] = {}
+_Kind = TypeVar("_Kind", bound=type[Sparsifier])
+
+
+def method(kind: _Kind) -> _Kind:
+    """Register a class of `Sparsifier` under the default of its field ``method``.
+
+    Raises:
+        SpecError: another class has that name, or it has no name.
+    """
+    name = kind.model_fields["method"].default
+    if not isinstance(name, str):
+        raise SpecError(f"{kind.__name__}: expected a default of the field 'method', its name; got {name!r}")
+    known = METHODS.get(name)
+    if known is not None and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise SpecError(f"two methods are called {name!r}: {known.__qualname__} and {kind.__qualname__}; rename one")
+    METHODS[name] = kind
+    return kind
+
+
+def find_method(name: str, base: Any = None) -> type[Sparsifier]:
+    """Return the method of that name, or the user's own as ``module:Class`` or ``path/to/file.py:Class``.
+
+    Raises:
+        SpecError: there is none.
+        PluginError: the user's cannot be found.
+    """
+    if ":" in name:
+        kind = resolve(name, base)
+        if not (isinstance(kind, type) and issubclass(kind, Sparsifier)):
+            raise SpecError(f"{name}: expected a class of evosparse.sparsify.Sparsifier, got {kind!r}")
+        return kind
+    if name not in METHODS:
+        raise SpecError(f"unknown method {name!r}: {nearest(name, METHODS)}")
+    return METHODS[name]
+
+
+def as_method(value: object, base: Any = None) -> Sparsifier:
+    """Make a method of its name, of a mapping with its name and parameters, or leave one as it is.
+
+    Raises:
+        SpecError: there is no such method, or a parameter is wrong.
+    """
+    if isinstance(value, Sparsifier):
+        return value
+    values = {"method": value} if isinstance(value, str) else value
+    if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+        raise SpecError(f"expected the name of a method, or a mapping with 'method: NAME', got {value!r}")
+    kind = find_method(values["method"], base)
+    own = {key: part for key, part in values.items() if key != "method"}
+    try:
+        return kind.model_validate(own)
+    except ValidationError as error:
+        complaints = explain(error, kind)
+        raise SpecError("; ".join(f"{values['method']}.{'.'.join(map(str, one.key))}: {one.text}" for one in complaints)) from None
+
+
+Factory = Callable[[], Sparsifier]

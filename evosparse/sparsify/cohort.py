@@ -1,0 +1,264 @@
+"""Networks that one method makes sparse together: all seeds and sparsities are one population.
+
+A cohort holds what does not depend on the method: data, seeds, the population in training, the choice of the best epoch on
+validation examples, and the costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evosparse.data import Test
+from evosparse.engine.seeds import SeedKey
+from evosparse.errors import DataError
+from evosparse.nets import (
+    Connections,
+    InitialisationSpec,
+    MultilayerPerceptron,
+    Network,
+    Population,
+    Seeds,
+    TrainingSpec,
+)
+from evosparse.sparsify.alive import alive_units
+
+State = Mapping[str, np.ndarray]
+"""Parameters and buffers of one network by name."""
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """Which network of a cohort this is.
+
+    Args:
+        number: of the repetition; equal numbers share initial weights, order of examples and noise in all methods.
+        sparsity: share of the weights that shall not exist.
+        seed: of the whole campaign.
+    """
+
+    number: int
+    sparsity: float
+    seed: int = 0
+
+    @property
+    def key(self) -> SeedKey:
+        """The key of all randomness of the method, as far as `seeds` is not meant."""
+        return SeedKey(self.seed).child("sparsify", self.number)
+
+    @property
+    def seeds(self) -> Seeds:
+        """Initial weights, order and noise, as those of a campaign over masks with the same seed."""
+        root = SeedKey(self.seed)
+        return Seeds(*(root.child(part, self.number).integer() for part in ("weights", "order", "noise")))
+
+
+@dataclass(frozen=True, eq=False)
+class Sparsified:
+    """A network after its training.
+
+    Args:
+        connections: its weights at the end.
+        state: its parameters and buffers at the end.
+        selected: those of the epoch that was best on the validation examples, counted from where the sparsity is reached.
+        measures: validation figures, sizes and costs.
+    """
+
+    connections: Connections
+    state: State
+    selected: State
+    measures: Mapping[str, float]
+
+
+class Cohort:
+    """Some networks of one architecture in the hands of one method.
+
+    Args:
+        network: the architecture.
+        train: examples ``x`` and ``y`` to fit weights to.
+        validation: examples to choose an epoch by.
+        replicates: which networks.
+        training: optimizer, schedule, batch size.
+        initialisation: how initial weights are drawn.
+        epochs: length of a training; methods that train several times say how long each is.
+        device: where to compute.
+
+    Attributes:
+        population: the networks in training.
+        costs: (networks,) multiply-adds of training so far; forward and backward count as three times forward.
+
+    Raises:
+        DataError: the examples are a test set.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        train: object,
+        validation: object,
+        replicates: Sequence[Replicate],
+        training: TrainingSpec,
+        initialisation: InitialisationSpec,
+        epochs: int,
+        device: str | None = None,
+    ) -> None:
+        if isinstance(train, Test) or isinstance(validation, Test):
+            raise DataError("a method is given train and validation examples; the test set is for the end alone")
+        self.network, self.train, self.validation = network, train, validation
+        self.replicates = list(replicates)
+        self.training, self.initialisation, self.epochs = training, initialisation, epochs
+        self.device = device
+        self.costs = np.zeros(len(self.replicates))
+        self.population: Population
+        self._epochs_trained = 0
+        self._restart_choice()
+
+    def __len__(self) -> int:
+        return len(self.replicates)
+
+    @property
+    def dense(self) -> list[Connections]:
+        """The connections of dense networks."""
+        return [[None] * len(self.network.layers)] * len(self)
+
+    @property
+    def size(self) -> int:
+        """Number of weights of the dense network, in the layers that masks can thin."""
+        return sum(layer.size for layer in self.network.layers)
+
+    @property
+    def connections(self) -> list[Connections]:
+        """The weights that exist now, as arrays of flat indices."""
+        return [
+            [np.arange(layer.size) if own is None else own for layer, own in zip(self.network.layers, every, strict=True)]
+            for every in (self.population.connections(number) for number in range(len(self)))
+        ]
+
+    def begin(
+        self,
+        connections: Sequence[Connections],
+        epochs: int,
+        training: TrainingSpec | None = None,
+        redraw: bool = False,
+        states: Sequence[State] | None = None,
+    ) -> None:
+        """Begin a training with a fresh optimizer, from the initial weights or from given ones.
+
+        Args:
+            connections: the weights that exist, for each network.
+            epochs: length of this training.
+            training: in place of the cohort's.
+            redraw: draw other initial weights than the first.
+            states: what the networks begin with, in place of initial weights.
+        """
+        seeds = [replicate.seeds for replicate in self.replicates]
+        if redraw:
+            weights = [replicate.key.child("redrawn weights").integer() for replicate in self.replicates]
+            seeds = [Seeds(own, seed.order, seed.noise) for own, seed in zip(weights, seeds, strict=True)]
+        training = training or self.training
+        self.population = Population(
+            self.network, connections, seeds, training, self.initialisation, max(1, epochs), self.device
+        )
+        for number, state in enumerate(states or ()):
+            self.population.load(number, state)
+
+    def advance(
+        self,
+        epochs: int,
+        final: bool = False,
+        before_step: Callable | None = None,
+        after_epoch: Callable[[int], None] | None = None,
+    ) -> None:
+        """Train, epoch by epoch.
+
+        Args:
+            epochs: how many.
+            final: the networks have the sparsity they shall have: the best epoch is chosen among these.
+            before_step: see `nets.population.BeforeStep`.
+            after_epoch: called with the number of each epoch but the last, after it.
+        """
+        for epoch in range(epochs):
+            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))])
+            self.population.train(self.train.x, self.train.y, 1, before_step=before_step)
+            self._epochs_trained += 1
+            if final:
+                self._choose()
+            if after_epoch is not None and epoch < epochs - 1:
+                after_epoch(epoch)
+
+    def charge(self, multiply_adds: Sequence[float]) -> None:
+        """Add to the costs of each network's training."""
+        self.costs += multiply_adds
+
+    def charge_dense(self, numbers: Sequence[int], examples: int, passes: float = 3) -> None:
+        """Add the costs of so many dense passes, of which a gradient takes three."""
+        self.costs[list(numbers)] += passes * self.network.multiply_adds([None] * len(self.network.layers)) * examples
+
+    def sample(self, number: int, examples: int, *purpose: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw training examples for a score, the same for equal replicates.
+
+        Args:
+            number: of the network.
+            examples: how many; all if there are fewer.
+            purpose: numbers that tell one draw from another.
+        """
+        rng = self.replicates[number].key.child("sample", *purpose).rng()
+        rows = rng.permutation(len(self.train.x))[:examples]
+        return np.ascontiguousarray(self.train.x[rows]), np.ascontiguousarray(self.train.y[rows])
+
+    def results(self) -> list[Sparsified]:
+        """Return the networks as they stand."""
+        if not self._chosen:
+            self._choose()
+        evaluation = self.population.evaluate(self.validation.x, self.validation.y)
+        return [
+            Sparsified(
+                self.connections[number],
+                self.population.state(number),
+                self._selected[number],
+                self._measures(number, float(evaluation.accuracy[number]), float(evaluation.loss[number])),
+            )
+            for number in range(len(self))
+        ]
+
+    def _restart_choice(self) -> None:
+        self._best = np.full(len(self), -np.inf)
+        self._selected: list[State] = [{}] * len(self)
+        self._chosen = False
+
+    def _choose(self) -> None:
+        """Remember the networks that are better than ever on the validation examples; of equals the first."""
+        evaluation = self.population.evaluate(self.validation.x, self.validation.y)
+        quality = -evaluation.loss if np.isnan(evaluation.accuracy).all() else evaluation.accuracy
+        quality = np.where(np.isnan(quality), -np.inf, quality)
+        for number in np.flatnonzero((quality > self._best) | (not self._chosen)):
+            self._selected[number] = self.population.state(int(number))
+        self._best = np.maximum(self._best, quality)
+        self._chosen = True
+
+    def _multiply_adds(self, number: int) -> int:
+        return self.network.multiply_adds(self.population.connections(number))
+
+    def _measures(self, number: int, accuracy: float, loss: float) -> Mapping[str, float]:
+        connections = self.connections[number]
+        kept = sum(map(len, connections))
+        biases = sum(int(np.prod(shape)) for shape in self.network.unmasked.values())
+        measures = {"validation_accuracy": accuracy, "validation_loss": loss}
+        if np.isnan(accuracy):
+            del measures["validation_accuracy"]
+        measures |= {
+            "selected_validation": float(self._best[number]),
+            "weights": kept,
+            "density": kept / self.size,
+            "density_with_biases": (kept + biases) / (self.size + biases),
+            "multiply_adds": self.network.multiply_adds(connections),
+            "training_multiply_adds": float(self.costs[number]),
+            "epochs": self._epochs_trained,
+        }
+        if isinstance(self.network, MultilayerPerceptron):
+            alive = alive_units(self.network.layers, connections)[:-1]
+            names = ("inputs", *(layer.name for layer in self.network.layers[:-1]))
+            measures |= {f"alive_{name}": int(own.sum()) for name, own in zip(names, alive, strict=True)}
+        return measures

@@ -1,0 +1,133 @@
+"""The family of methods that score weights, keep the best, and train or retrain what is left.
+
+    for each round: train so many epochs; score existing weights; keep the best; set back
+    train what is left to the end
+
+Four parts are chosen apart from each other: what is scored (a method's `Pruning.scores`), over which weights scores are
+compared (``scope``, ``distribution``), when (``rounds``, ``round_epochs``), and what is trained on (``reset``).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from evosparse.nets import Connections
+from evosparse.nets.sparsity import Distribution, counts
+from evosparse.sparsify.base import Sparsifier
+from evosparse.sparsify.budget import Positions, best, best_of_all
+from evosparse.sparsify.cohort import Cohort, State
+
+Reset = Literal["init", "rewind", "finetune"]
+Scores = Sequence[np.ndarray]
+
+
+class Pruning(Sparsifier):
+    """Parameters that all of this family share.
+
+    Attributes:
+        scope: compare scores within each layer, or over the whole network.
+        distribution: with scope ``layer``, how many weights each layer keeps.
+        rounds: in how many cuts the sparsity is reached, by equal shares of what is left.
+        round_epochs: epochs of training before each cut; 0 to cut at initialisation; None for those of a whole training.
+        reset: after a cut weights are set back to their ``init``-ial values, to those of step ``rewind_steps``
+            (``rewind``), or go on as they are (``finetune``). The optimizer is fresh in any case.
+        rewind_steps: see above.
+        retrain_rate: factor of the learning rate in the last training.
+        redraw: train what is left from other initial weights, the control of lottery tickets.
+    """
+
+    scope: Literal["global", "layer"] = "global"
+    distribution: Distribution = Distribution(output_floor=0)
+    rounds: int = Field(1, ge=1)
+    round_epochs: int | None = Field(0, ge=0)
+    reset: Reset = "init"
+    rewind_steps: int = Field(0, ge=0)
+    retrain_rate: float = Field(1.0, gt=0)
+    redraw: bool = False
+
+    @abstractmethod
+    def scores(self, cohort: Cohort, number: int, connections: Connections, turn: int) -> Scores:
+        """Score a network's weights; the greatest are kept.
+
+        Args:
+            cohort: the networks in training.
+            number: which of them.
+            connections: its existing weights, as arrays of flat indices.
+            turn: number of the cut.
+
+        Returns:
+            For each layer, (connections,) scores.
+        """
+
+    def sparsify(self, cohort: Cohort) -> None:
+        """Cut round by round, then train to the end."""
+        connections, states = cohort.dense, None
+        epochs = cohort.epochs if self.round_epochs is None else self.round_epochs
+        early: list[State] | None = None
+        for turn in range(1, self.rounds_of(cohort) + 1):
+            cohort.begin(connections, epochs, states=states)
+            early = self._train(cohort, epochs, early)
+            existing = cohort.connections
+            # All are scored and cut, the random ones of one network by its own key alone.
+            connections = [self._kept(cohort, number, existing[number], turn) for number in range(len(cohort))]
+            states = self._set_back(cohort, early)
+        training = cohort.training
+        if self.retrain_rate != 1:
+            rate = training.learning_rate * self.retrain_rate
+            training = training.model_copy(update={"learning_rate": rate})
+        cohort.begin(connections, cohort.epochs, training, self.redraw, None if self.redraw else states)
+        cohort.advance(cohort.epochs, final=True)
+
+    def rounds_of(self, cohort: Cohort) -> int:
+        """Return the number of cuts."""
+        return self.rounds
+
+    def budget(self, cohort: Cohort, number: int, turn: int) -> tuple[int, ...]:
+        """Return how many weights each layer keeps after a cut; with scope ``global`` their sum counts alone."""
+        density = (1 - cohort.replicates[number].sparsity) ** (turn / self.rounds_of(cohort))
+        if self.scope == "global":
+            return (round(density * cohort.size),)
+        return counts(cohort.network.layers, 1 - density, self.distribution)
+
+    def _kept(self, cohort: Cohort, number: int, existing: Connections, turn: int) -> list[Positions]:
+        scores = self.scores(cohort, number, existing, turn)
+        budget = self.budget(cohort, number, turn)
+        if self.scope == "global":
+            places = best_of_all(scores, budget[0])
+        else:
+            places = [best(own, count) for own, count in zip(scores, budget, strict=True)]
+        return [own[kept] for own, kept in zip(existing, places, strict=True)]
+
+    def _train(self, cohort: Cohort, epochs: int, early: list[State] | None) -> list[State] | None:
+        """Train before a cut; in the first round remember the networks at the step to which they are set back."""
+        if early is not None or self.reset != "rewind":
+            cohort.advance(epochs)
+            return early
+        states: list[State] = []
+
+        def remember(_: object) -> bool:
+            if cohort.population.steps == self.rewind_steps:
+                states.extend(cohort.population.state(number) for number in range(len(cohort)))
+            return False
+
+        cohort.advance(epochs, before_step=remember)
+        return states or self._states(cohort)
+
+    def _set_back(self, cohort: Cohort, early: list[State] | None) -> list[State] | None:
+        if self.reset == "finetune":
+            return self._states(cohort)
+        return early if self.reset == "rewind" else None
+
+    @staticmethod
+    def _states(cohort: Cohort) -> list[State]:
+        return [cohort.population.state(number) for number in range(len(cohort))]
+
+
+def magnitudes(cohort: Cohort, number: int) -> list[np.ndarray]:
+    """Return, for each layer, the (connections,) magnitudes of a network's existing weights."""
+    return [np.abs(cohort.population.weights(layer, number)) for layer in range(len(cohort.network.layers))]
