@@ -103,7 +103,7 @@ def test_bare_names_are_networks() -> None:
         (TrainingSpec, {"precision": "float16"}, "'float32' or 'bfloat16'"),
         (TrainingSpec, {"precision": "bfloat16", "kernel": "packed"}, "of the dense kernel alone; got kernel packed"),
         (TrainingSpec, {"precision": "bfloat16", "kernel": "csr"}, "of the dense kernel alone; got kernel csr"),
-        (ScheduleSpec, {"name": "step", "every": 3}, "both of them"),
+        (ScheduleSpec, {"name": "step", "every": 3}, "with name: step"),
         (ScheduleSpec, {"name": "cosine", "factor": 0.5}, "only there"),
         (InitialisationSpec, {"weights": "he"}, "'he_normal'"),
     ],
