@@ -1,7 +1,7 @@
 """All methods and evolution in one table: accuracy against density, on images and tables, with intervals over five seeds.
 
-    python experiments/sparsifiers/table.py run       (--data mnist ... --methods rigl evolved ... --sparsities 0.98 for a part)
-    python experiments/sparsifiers/table.py report    (prints the tables and draws papers/sparsifiers_DATA.png)
+    python experiments/sparsifiers_table.py run       (--data mnist ... --methods rigl evolved ... --sparsities 0.98 for a part)
+    python experiments/sparsifiers_table.py report    (prints the tables and draws papers/sparsifiers_DATA.png)
 
 The network is 784-300-100-10 with the data's own inputs and classes, Adam at 1.2e-3, batch 100; images are the first drawn 20,000,
 all else is whole. What methods train before they cut has as many epochs as the last training; lottery tickets have half of
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared import HE, PAPERS, percent
+from paper_runs import HE, PAPERS, percent
 
 from evosparse import Campaign, masks
 from evosparse.data import DataSpec, load

@@ -1,14 +1,14 @@
 """Dropout with a bound on norms beside its published errors: Srivastava et al., JMLR 15, 2014, three layers of 1024 units on MNIST.
 
-    python experiments/sparsifiers/dropout.py run --seeds 2    (hours on a CPU without bfloat16)
-    python experiments/sparsifiers/dropout.py report
+    python experiments/dropout_paper.py run --seeds 2    (hours on a CPU without bfloat16)
+    python experiments/dropout_paper.py report
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shared import HE, Arm, Paper, paired, percent
+from paper_runs import HE, Arm, Paper, paired, percent
 from torch import nn
 
 from evosparse.data import DataSpec
