@@ -1,6 +1,8 @@
 """The published methods, one small file each; a new one is a new file, imported here."""
 
 from evosparse.sparsify.methods.dense import Dense, Dropout
+from evosparse.sparsify.methods.edge_popup import EdgePopup
+from evosparse.sparsify.methods.grasp import GraSP
 from evosparse.sparsify.methods.han import Han
 from evosparse.sparsify.methods.lottery import LotteryTicket
 from evosparse.sparsify.methods.magnitude import Magnitude
@@ -9,5 +11,9 @@ from evosparse.sparsify.methods.rigl import RigL
 from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
+from evosparse.sparsify.methods.synflow import SynFlow
 
-__all__ = ["SET", "SNIP", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "Static"]
+__all__ = [
+    "SET", "SNIP", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "Static",
+    "SynFlow",
+]  # fmt: skip
