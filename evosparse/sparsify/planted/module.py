@@ -1,21 +1,19 @@
 """A planted mother as a torch module that anything of evosparse can train, with biases that can be pruned as weights are.
 
-A constant input of 1 stands before each layer, so that a bias is one more weight: the last column of its layer.
+A bias is one more weight of its layer, the last column; see `nets.augmented`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
 from evosparse.engine.seeds import SeedKey
 from evosparse.nets import Connections, InitialisationSpec, Network
+from evosparse.nets.augmented import AugmentedPerceptron
 from evosparse.nets.inspection import inspect_module
 from evosparse.sparsify.planted.mother import Planted, draw_mother, mother_widths, plant
 from evosparse.sparsify.planted.network import Masks, ReluNetwork
@@ -25,15 +23,7 @@ INITIALISATION = InitialisationSpec(weights="module", mask_aware=False)
 """Leaves the planted weights as they are; any other would draw over the ticket."""
 
 
-class WithOne(nn.Module):
-    """Appends a 1 to each example: (n, features) becomes (n, features + 1)."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the examples with the 1."""
-        return functional.pad(x, (0, 1), value=1.0)
-
-
-class PlantedModule(nn.Sequential):
+class PlantedModule(AugmentedPerceptron):
     """A mother with a ticket in it.
 
     Args:
@@ -41,16 +31,11 @@ class PlantedModule(nn.Sequential):
     """
 
     def __init__(self, planted: Planted) -> None:
-        parts: OrderedDict[str, nn.Module] = OrderedDict()
-        layers = list(zip(planted.network.weights, planted.network.biases, strict=True))
-        for number, (weights, biases) in enumerate(layers, 1):
-            parts[f"one{number}"] = WithOne()
-            parts[f"layer{number}"] = nn.utils.skip_init(nn.Linear, weights.shape[1] + 1, len(biases), bias=False)
-            with torch.no_grad():
-                parts[f"layer{number}"].weight.copy_(torch.from_numpy(np.column_stack([weights, biases])))
-            if number < len(layers):
-                parts[f"relu{number}"] = nn.ReLU()
-        super().__init__(parts)
+        super().__init__(planted.network.widths)
+        both = zip(planted.network.weights, planted.network.biases, strict=True)
+        with torch.no_grad():
+            for parameter, (weights, biases) in zip(self.parameters(), both, strict=True):
+                parameter.copy_(torch.from_numpy(np.column_stack([weights, biases])))
         self.planted = planted
 
 
