@@ -173,7 +173,7 @@ def by_protocol(name: str, protocol: Protocol, **changes: Any) -> Sparsifier:
     Args:
         name: of a method of the family `Pruning`; ``magnitude`` by ``multishot`` is iterative magnitude pruning.
         protocol: ``singleshot``: score at the planted weights, cut once. ``multishot``: ten rounds, in each train five
-            epochs, cut to density ** (round / 10), set back.
+            epochs, cut to density ** (round / 10), set back; the ``lottery`` has rounds of its own rate instead.
         changes: further parameters of the method.
 
     Raises:
