@@ -1,9 +1,9 @@
 """Planted tickets: what pruning methods, edge-popup and evolution find where the right answer is known.
 
-Fischer and Burkholz, "Plant 'n' Seek" (2022). Each network is one line of ``papers/planted.jsonl``; what is there is not run
-again.
+Fischer and Burkholz, "Plant 'n' Seek" (2022). Each network is one line of ``papers/planted.jsonl``; what is there is not
+run again.
 
-    python experiments/planted_paper.py run       (--arms tickets dense pruned popup evolved, --tasks circle, --seeds N for a part)
+    python experiments/planted_paper.py run       (--arms, --tasks, --seeds N for a part; --minutes N to go on another day)
     python experiments/planted_paper.py report    (prints the targets and the tables of the stored values)
 """
 
@@ -131,8 +131,9 @@ def evolved(task: str, seed: int, search: str, densities: Sequence[str]) -> Iter
         found = {}
         for label, density in labels.items():
             common = {"sparsity": 1 - density, "distribution": _SPREAD}
-            kind = Genetic(**common) if search == "genetic" else KStarts(**common, judged_by="accuracy", train_during="masked")
-            evaluations, candidates = evolve(benchmark, kind, GENERATIONS[search])
+            starts = KStarts(**common, judged_by="accuracy", train_during="masked")
+            chosen = Genetic(**common) if search == "genetic" else starts
+            evaluations, candidates = evolve(benchmark, chosen, GENERATIONS[search])
             found[label] = (evaluations, best_within(candidates, 1.0))
     for label, (evaluations, mask) in found.items():
         if mask is not None:

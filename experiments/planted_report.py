@@ -48,7 +48,8 @@ Rows = Sequence[Row]
 def report(rows: Rows) -> Iterator[str]:
     """Yield the lines of all tables."""
     yield from ("## Targets", "", *targets(rows))
-    yield from ("", "## Weak tickets: after training, last epoch", "", *weak(rows))
+    yield from ("", "## Weak tickets: after training, last epoch", "", *weak(rows, "weak"))
+    yield from ("", "## Weak tickets: after training, epoch chosen on validation examples", "", *weak(rows, "selected"))
     yield from ("", "## Circle, multi-shot: what was found", "", *found(rows))
     yield from ("", "## Edge-popup: strong Circle accuracy of outputs as they are", "", *popups(rows))
     yield from ("", "## Evolved masks beside the others, Circle", "", *searches(rows))
@@ -72,32 +73,55 @@ def shown(value: float, task: str) -> str:
     return f"{value:.3f}" if task == "circle" or value >= 0.01 else f"{value:.1e}".replace("e-0", "e-")
 
 
-def cell(rows: Rows, task: str) -> str:
+def cell(rows: Rows, task: str, part: str) -> str:
     """Return the mean, and the number of seeds where it is not three."""
     if not rows:
         return "-"
-    return shown(float(np.mean(values(rows))), task) + (f" ({len(rows)})" if len(rows) != 3 else "")
+    return shown(float(np.mean(values(rows, part))), task) + (f" ({len(rows)})" if len(rows) != 3 else "")
 
 
 def targets(rows: Rows) -> Iterator[str]:
     """Yield the table of targets."""
     yield "| id | target | ours | seeds | command |"
     yield "|---|---|---|---|---|"
-    run = "python experiments/planted_paper.py run --arms"
-    for name, target, ours, command in (
-        ("PL1", "planted = target, float64: below 1e-10", _exactness, f"`{run} tickets`"),
-        ("PL2", "sizes at d=3, 5, 6, 10: " + "; ".join(f"{k} {'/'.join(map(str, v))}" for k, v in SIZES.items()), _sizes, f"`{run} tickets`"),
-        ("PL3", "Circle ticket, d=5: .991 clean, .981 noisy, within .006", _quality, f"`{run} tickets`"),
-        ("PL4", "kept weights and biases = round(density N), also of scores that are all zero", _budget, "`pytest tests/sparsify/test_planted_benchmark.py tests/sparsify/test_prune_scores.py`"),
-        ("PL5", "dense: Circle >= .94, ReLU <= 4e-4, Helix <= 5e-3, every seed", _dense, f"`{run} dense`"),
-        ("PL6", "magnitude and SynFlow, single and multi, Circle .5 and .1: >= .945, mean of 5", _easy, f"`{run} pruned --tasks circle`"),
-        ("PL7", "random and SynFlow, single-shot at .01: collapsed, flag, accuracy = share of class 0 (.157) within .03", _collapse, f"`{run} pruned --tasks circle`"),
-        ("PL8", "Circle, multi-shot, planted density: SynFlow > SNIP > GraSP > magnitude > random, SynFlow >= .90, 10 seeds", _order, f"`{run} pruned --tasks circle`"),
-        ("PL9", "edge-popup, annealed, Circle .5: linear - softmax >= .03, 5 seeds", _linear, f"`{run} popup --tasks circle`"),
-        ("PL10", "strong, weak, precision, recall, survivors, collapse of every method", lambda _: ("present, of every method of the registry that makes a mask", ""), "`pytest tests/sparsify/test_planted_benchmark.py`"),
+    sizes = "; ".join(f"{task} {'/'.join(map(str, own))}" for task, own in SIZES.items())
+    tickets = _run("tickets")
+    for name, target, (text, seeds), command in (
+        ("PL1", "planted = target, float64: below 1e-10", _exactness(rows), tickets),
+        ("PL2", f"sizes at d=3, 5, 6, 10: {sizes}", _sizes(), tickets),
+        ("PL3", "Circle ticket, d=5: .991 clean, .981 noisy, within .006", _quality(rows), tickets),
+        ("PL4", "kept = round(density N), also where all scores are zero", _budget(rows), _test("prune_scores")),
+        ("PL5", "dense: Circle >= .94, ReLU <= 4e-4, Helix <= 5e-3, every seed", _dense(rows), _run("dense")),
+        (
+            "PL6", "magnitude and SynFlow, single and multi, Circle .5 and .1: >= .945, means of 5", _easy(rows),
+            _run("pruned --tasks circle"),
+        ),
+        (
+            "PL7", "random and SynFlow, single-shot, Circle .01: collapsed, flag, accuracy = share of class 0 within .03",
+            _collapse(rows), _run("pruned --tasks circle"),
+        ),
+        (
+            "PL8", "Circle, multi-shot, planted density: SynFlow > SNIP > GraSP > magnitude > random; SynFlow >= .90",
+            _order(rows), _run("pruned --tasks circle"),
+        ),
+        (
+            "PL9", "edge-popup, annealed, Circle .5: linear - softmax >= .03", _linear(rows),
+            _run("popup --tasks circle"),
+        ),
+        (
+            "PL10", "strong, weak, precision, recall, survivors, collapse of every method",
+            ("of every method of the registry that makes a mask", "-"), _test("planted_benchmark"),
+        ),
     ):  # fmt: skip
-        text, seeds = ours(rows)
         yield f"| {name} | {target} | {text} | {seeds} | {command} |"
+
+
+def _run(arms: str) -> str:
+    return f"`python experiments/planted_paper.py run --arms {arms}`"
+
+
+def _test(name: str) -> str:
+    return f"`pytest tests/sparsify/test_{name}.py`"
 
 
 def _exactness(rows: Rows) -> tuple[str, str]:
@@ -105,8 +129,8 @@ def _exactness(rows: Rows) -> tuple[str, str]:
     return f"largest {max(row['difference'] for row in own):.1e}, of {len(own)}" if own else "-", _seeds(own)
 
 
-def _sizes(rows: Rows) -> tuple[str, str]:
-    exact = all(make_ticket(task, depth).size == size for task in SIZES for depth, size in zip((3, 5, 6, 10), SIZES[task], strict=True))
+def _sizes() -> tuple[str, str]:
+    exact = all(tuple(make_ticket(task, depth).size for depth in (3, 5, 6, 10)) == own for task, own in SIZES.items())
     return "exact" if exact else "**differ**", "-"
 
 
@@ -118,29 +142,35 @@ def _quality(rows: Rows) -> tuple[str, str]:
 
 
 def _budget(rows: Rows) -> tuple[str, str]:
-    own = choose(rows, arm="pruned", task="circle", density="0.1") + choose(rows, arm="pruned", task="circle", density="0.01")
+    own = [row for label in ("0.5", "0.1", "0.01") for row in choose(rows, arm="pruned", task="circle", density=label)]
     size = 3 * 100 + 2 * 101 * 100 + 101 * 4
     exact = sum(row["kept"] == round(float(row["density"]) * size) for row in own)
-    return f"exact in the tests, and in {exact} of {len(own)} Circle runs at .1 and .01", "-"
+    return f"exact in the tests, and in {exact} of {len(own)} Circle runs at .5, .1 and .01", "-"
 
 
 def _dense(rows: Rows) -> tuple[str, str]:
     own = choose(rows, arm="dense")
     worst: Mapping[str, Callable] = {"circle": min, "relu": max, "helix": max}
-    parts = [(task, values(choose(own, task=task))) for task in MEASURES]
-    return "; ".join(f"{task} worst {shown(worst[task](v), task)}, mean {shown(float(np.mean(v)), task)}" for task, v in parts if v), _seeds(own)
+    texts = []
+    for part, name in (("selected", "epoch chosen on validation"), ("weak", "last epoch")):
+        found = [(task, values(choose(own, task=task), part)) for task in MEASURES]
+        figures = ", ".join(f"{task} {shown(worst[task](figure), task)}" for task, figure in found if figure)
+        texts.append(f"worst, {name}: {figures}")
+    return "; ".join(texts), _seeds(own)
 
 
 def _easy(rows: Rows) -> tuple[str, str]:
-    cells = [
-        (f"{method} {protocol} {density}", choose(rows, arm="pruned", task="circle", method=method, protocol=protocol, density=density))
-        for method in ("magnitude", "synflow") for protocol in PROTOCOLS for density in ("0.5", "0.1")
-    ]  # fmt: skip
-    known = [(name, own) for name, own in cells if own]
-    if not known:
+    cells = {}
+    for method in ("magnitude", "synflow"):
+        for protocol in PROTOCOLS:
+            for density in ("0.5", "0.1"):
+                what = {"method": method, "protocol": protocol, "density": density}
+                if own := choose(rows, arm="pruned", task="circle", **what):
+                    cells[" ".join(what.values())] = values(own)
+    if not cells:
         return "-", "0"
-    name, least = min(((name, float(np.mean(values(own)))) for name, own in known), key=lambda pair: pair[1])
-    return f"least {least:.3f} ({name})", _seeds(known[-1][1])
+    name = min(cells, key=lambda key: np.mean(cells[key]))
+    return f"least {np.mean(cells[name]):.3f} ({name}) of {len(cells)} cells", f"{min(map(len, cells.values()))}"
 
 
 def _collapse(rows: Rows) -> tuple[str, str]:
@@ -149,14 +179,17 @@ def _collapse(rows: Rows) -> tuple[str, str]:
     if not own:
         return "-", "0"
     flags = sum(row["collapsed"] for row in own)
-    return f"flag in {flags} of {len(own)}; accuracy {min(values(own)):.3f} to {max(values(own)):.3f}, mean {np.mean(values(own)):.3f}", _seeds(own)
+    found = values(own)
+    text = f"flag in {flags} of {len(own)}; accuracy {min(found):.3f} to {max(found):.3f}, mean {np.mean(found):.3f}"
+    return text, _seeds(own)
 
 
 def _order(rows: Rows) -> tuple[str, str]:
     common = {"arm": "pruned", "task": "circle", "protocol": "multishot", "density": "planted"}
     own = {method: choose(rows, method=method, **common) for method in reversed(METHODS)}
     means = [(method, float(np.mean(values(part)))) for method, part in own.items() if part]
-    return ", ".join(f"{method} {mean:.3f}" for method, mean in means) or "-", _seeds([row for part in own.values() for row in part])
+    text = ", ".join(f"{method} {mean:.3f}" for method, mean in means) or "-"
+    return text, _seeds([row for part in own.values() for row in part])
 
 
 def _linear(rows: Rows) -> tuple[str, str]:
@@ -172,14 +205,14 @@ def _seeds(rows: Rows) -> str:
     return str(len({row["seed"] for row in rows}))
 
 
-def weak(rows: Rows) -> Iterator[str]:
+def weak(rows: Rows, part: str) -> Iterator[str]:
     """Yield the large table: ours, and under it what was measured with the released code."""
     names = [f"{protocol[:-4]} {density}" for protocol in PROTOCOLS for density in DENSITIES]
     yield "| | | " + " | ".join(names) + " |"
     yield "|---" * 10 + "|"
     for (task, method), measured in MEASURED.items():
         cells = [
-            cell(choose(rows, arm="pruned", task=task, method=method, protocol=protocol, density=density), task)
+            cell(choose(rows, arm="pruned", task=task, method=method, protocol=protocol, density=density), task, part)
             for protocol in PROTOCOLS for density in DENSITIES
         ]  # fmt: skip
         yield f"| {task} {method} | ours | " + " | ".join(cells) + " |"
@@ -188,7 +221,10 @@ def weak(rows: Rows) -> Iterator[str]:
 
 def found(rows: Rows) -> Iterator[str]:
     """Yield strong quality, precision, recall, survivors and costs of multi-shot Circle."""
-    yield "| method | density | seeds | weak | strong | strong, undivided | precision | recall | survivors | collapsed | epochs | training MACs |"
+    yield (
+        "| method | density | seeds | weak | strong | strong, undivided | precision | recall | survivors | collapsed "
+        "| epochs | training multiply-adds |"
+    )
     yield "|---" * 12 + "|"
     for method in METHODS:
         for density in DENSITIES:
@@ -200,7 +236,8 @@ def found(rows: Rows) -> Iterator[str]:
 def _judged(own: Rows) -> str:
     mean = {name: np.mean(values(own, name)) for name in ("weak", "strong", "strong_undivided")}
     survivors = np.mean([row["survivors"] for row in own], axis=0)
-    precision, recall, cost = (np.mean([row[key] for row in own]) for key in ("precision", "recall", "training_multiply_adds"))
+    names = ("precision", "recall", "training_multiply_adds")
+    precision, recall, cost = (np.mean([row[name] for row in own]) for name in names)
     return (
         f"| {mean['weak']:.3f} | {mean['strong']:.3f} | {mean['strong_undivided']:.3f} | {precision:.3f} | {recall:.3f} "
         f"| {' '.join(f'{count:.0f}' for count in survivors)} | {sum(row['collapsed'] for row in own)} of {len(own)} "
@@ -224,7 +261,7 @@ def popups(rows: Rows) -> Iterator[str]:
 
 def searches(rows: Rows) -> Iterator[str]:
     """Yield evolved masks and pruned ones at the same densities, with what each search cost."""
-    yield "| mask of | density | seeds | search: evaluations x epochs | weights and biases | weak | strong | recall | collapsed |"
+    yield "| mask of | density | seeds | search: evaluations x epochs | kept | weak | strong | recall | collapsed |"
     yield "|---" * 9 + "|"
     for density in DENSITIES[:3]:
         for search in ("kstarts", "genetic", "nsga2"):
@@ -243,4 +280,5 @@ def searches(rows: Rows) -> Iterator[str]:
 def _small(own: Rows) -> str:
     weak, strong = np.mean(values(own)), np.mean(values(own, "strong"))
     kept, recall = np.mean([row["kept"] for row in own]), np.mean([row["recall"] for row in own])
-    return f"| {kept:.0f} | {weak:.3f} | {strong:.3f} | {recall:.3f} | {sum(row['collapsed'] for row in own)} of {len(own)} |"
+    collapsed = f"{sum(row['collapsed'] for row in own)} of {len(own)}"
+    return f"| {kept:.0f} | {weak:.3f} | {strong:.3f} | {recall:.3f} | {collapsed} |"

@@ -1,4 +1,4 @@
-"""The planted-ticket experiment can be run, goes on where it stopped, and prints its tables; evolved masks are judged too."""
+"""The planted-ticket experiment can be run, goes on where it stopped, prints its tables, and judges evolved masks too."""
 
 from __future__ import annotations
 

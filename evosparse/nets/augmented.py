@@ -1,4 +1,4 @@
-"""Perceptrons whose biases are weights: each layer reads a constant 1 beside its inputs, so that masks can remove biases too.
+"""Perceptrons whose biases are weights: layers read a constant 1 beside their inputs, so that masks can remove biases.
 
 The constant stands behind the inputs, and a bias is the last column of its layer's (n_out, n_in + 1) weights.
 """

@@ -1,4 +1,4 @@
-"""Perceptrons whose biases are weights: all at once they compute what their module computes, each whatever stands beside."""
+"""Perceptrons whose biases are weights: all at once they compute what their module does, each whatever stands beside."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def data(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[np.ndarra
     return rng.standard_normal((30, inputs)).astype(np.float32), rng.integers(0, outputs, 30)
 
 
-def trained(own: Network, connections: Sequence[Connections], numbers: Sequence[int], loss: str, x: np.ndarray, y: np.ndarray) -> Population:
+def trained(
+    own: Network, connections: Sequence[Connections], numbers: Sequence[int], loss: str, x: np.ndarray, y: np.ndarray
+) -> Population:
     training = TrainingSpec(optimizer="sgd", momentum=0.9, weight_decay=1e-3, learning_rate=0.05, batch=8, loss=loss)
     seeds = [Seeds(number, number, number) for number in numbers]
     population = Population(own, connections, seeds, training, AS_DRAWN, 3, "cpu")
@@ -66,7 +68,9 @@ def test_they_are_trained_as_their_module_is(widths: list[int], regression: bool
             assert not state[layer.parameter].reshape(-1)[removed].any()
         module = own.module()
         module.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-        np.testing.assert_allclose(module(torch.from_numpy(x)).detach().numpy(), special.logits(x)[number], rtol=1e-4, atol=1e-5)
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(outputs, special.logits(x)[number], rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_is_bit_for_bit_the_same_whatever_stands_beside_it() -> None:

@@ -28,7 +28,9 @@ class Examples(NamedTuple):
     y: np.ndarray
 
 
-def tiny(sparsities: Sequence[float] = (0.5,), network: Network | None = None, epochs: int = 2, regression: bool = False) -> Cohort:
+def tiny(
+    sparsities: Sequence[float] = (0.5,), network: Network | None = None, epochs: int = 2, regression: bool = False
+) -> Cohort:
     """A cohort of small networks: 5 inputs, hidden layers of 4 and 6 units, 3 outputs."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 5)).astype(np.float32)
@@ -46,7 +48,7 @@ def tiny(sparsities: Sequence[float] = (0.5,), network: Network | None = None, e
 
 @pytest.mark.parametrize("regression", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 200.0])
-def test_grasp_scores_are_weights_times_the_explicit_hessian_times_the_gradient(temperature: float, regression: bool) -> None:
+def test_grasp_scores_are_weights_times_explicit_hessian_times_gradient(temperature: float, regression: bool) -> None:
     cohort = tiny(regression=regression)
     cohort.begin(cohort.dense, 1)
     found = GraSP(temperature=temperature, examples=12).scores(cohort, 0, cohort.connections[0], 1)
@@ -101,7 +103,7 @@ def test_synflow_is_conserved_from_layer_to_layer_where_there_are_no_biases() ->
 
 
 def test_synflow_in_many_rounds_keeps_paths_that_one_round_loses() -> None:
-    one, many = tiny((0.9,), multilayer_perceptron((5,), 3, (30, 30))), tiny((0.9,), multilayer_perceptron((5,), 3, (30, 30)))
+    one, many = (tiny((0.9,), multilayer_perceptron((5,), 3, (30, 30))) for _ in range(2))
     SynFlow(rounds=1).sparsify(one)
     SynFlow().sparsify(many)
     least = [min(map(len, cohort.connections[0])) for cohort in (one, many)]

@@ -14,6 +14,6 @@ from evosparse.sparsify.methods.static import Static
 from evosparse.sparsify.methods.synflow import SynFlow
 
 __all__ = [
-    "SET", "SNIP", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "Static",
-    "SynFlow",
+    "SET", "SNIP", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket", "Magnitude", "Random", "RigL",
+    "Static", "SynFlow",
 ]  # fmt: skip

@@ -60,7 +60,8 @@ class EdgePopup(Sparsifier):
         connections = []
         for number, state in enumerate(states):
             scores = self._learn(cohort, number, state)
-            connections.append([best(np.abs(own), n) for own, n in zip(scores, self._counts(cohort, number, 1), strict=True)])
+            kept = self._counts(cohort, number, 1)
+            connections.append([best(np.abs(own), count) for own, count in zip(scores, kept, strict=True)])
         cost = 3 * cohort.epochs * len(cohort.train.x) * cohort.network.multiply_adds(cohort.dense[0])
         cohort.charge([cost] * len(cohort), cohort.epochs)
         cohort.begin(connections, cohort.epochs, states=states)

@@ -1,4 +1,7 @@
-"""Wang, Zhang and Grosse, "Picking Winning Tickets Before Training by Preserving Gradient Flow" (GraSP), ICLR 2020, arXiv 2002.07376."""
+"""Wang, Zhang and Grosse, "Picking Winning Tickets Before Training by Preserving Gradient Flow", ICLR 2020.
+
+GraSP, arXiv 2002.07376.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from evosparse.sparsify.pruning import Pruning, Scores
 
 @method
 class GraSP(Pruning):
-    """Scores are w (H g) on some examples: what is kept is whose loss would lessen the norm of the gradient most (equation 8).
+    """Scores are w (H g) on some examples: kept is what the norm of the gradient would lose most by; see `Pruning`.
 
-    The paper removes the greatest -w (H g), which is the same. See `Pruning`.
+    The paper removes the greatest -w (H g), which is the same (equation 8).
 
     Attributes:
         examples: for the score; None for ten of each output.

@@ -1,4 +1,7 @@
-"""Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow", NeurIPS 2020, arXiv 2006.05467."""
+"""Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow", NeurIPS 2020.
+
+SynFlow, arXiv 2006.05467.
+"""
 
 from __future__ import annotations
 
