@@ -96,7 +96,11 @@ def test_singleshot_leaves_no_path_at_a_hundredth_and_answers_the_first_class(na
 @pytest.mark.parametrize("name", MASKING)
 def test_every_method_that_makes_a_mask_is_judged(name: str) -> None:
     benchmark = small()
-    few, many = benchmark.run(name, [0.2, 0.6])
+    try:
+        few, many = benchmark.run(name, [0.2, 0.6])
+    except SpecError as error:  # a method may be of networks of another kind, and then says so
+        assert "expected a multilayer perceptron" in str(error)
+        return
     for verdict in (few, many):
         assert {"accuracy"} == set(verdict.strong) == set(verdict.strong_undivided) == set(verdict.weak)
         assert 0 <= verdict.mask.precision <= 1 and 0 <= verdict.mask.recall <= 1

@@ -2,18 +2,20 @@
 
 from evosparse.sparsify.methods.dense import Dense, Dropout
 from evosparse.sparsify.methods.edge_popup import EdgePopup
+from evosparse.sparsify.methods.gmp import GMP
 from evosparse.sparsify.methods.grasp import GraSP
 from evosparse.sparsify.methods.han import Han
 from evosparse.sparsify.methods.lottery import LotteryTicket
 from evosparse.sparsify.methods.magnitude import Magnitude
 from evosparse.sparsify.methods.random_pruning import Random
 from evosparse.sparsify.methods.rigl import RigL
+from evosparse.sparsify.methods.rigl_restarted import RigLRestarted
 from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
 from evosparse.sparsify.methods.synflow import SynFlow
 
 __all__ = [
-    "SET", "SNIP", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket", "Magnitude", "Random", "RigL",
-    "Static", "SynFlow",
+    "GMP", "SET", "SNIP", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket", "Magnitude", "Random", "RigL",
+    "RigLRestarted", "Static", "SynFlow",
 ]  # fmt: skip
