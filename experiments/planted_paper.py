@@ -136,12 +136,11 @@ def evolved(task: str, seed: int, search: str, densities: Sequence[str]) -> Iter
             evaluations, candidates = evolve(benchmark, chosen, GENERATIONS[search])
             found[label] = (evaluations, best_within(candidates, 1.0))
     for label, (evaluations, mask) in found.items():
-        if mask is not None:
-            [verdict] = benchmark.judge([list(mask.connections)])
-            yield row(
-                verdict, arm="evolved", task=task, seed=seed, search=search, density=label, evaluations=evaluations,
-                epochs_each=1,
-            )  # fmt: skip
+        what = {
+            "arm": "evolved", "task": task, "seed": seed, "search": search, "density": label, "evaluations": evaluations,
+            "epochs_each": 1, "found": mask is not None,
+        }  # fmt: skip
+        yield what if mask is None else row(benchmark.judge([list(mask.connections)])[0], **what)
 
 
 def evolve(benchmark: Benchmark, search: Genetic | KStarts | NSGA2, generations: int) -> tuple[int, list[Candidate]]:
@@ -214,9 +213,9 @@ def jobs(arms: Sequence[str], tasks: Sequence[str], seeds: int | None, rows: Seq
     for task in [task for task in tasks if task == "circle"] if "evolved" in arms else ():
         for seed in count(3):
             for search in GENERATIONS:
-                # A density for which a search finds nothing has no line and would be asked for again: all or nothing.
-                if len(missing("evolved", task, seed, search, wanted=DENSITIES[:3])) == 3:
-                    yield (evolved, task, seed, search, DENSITIES[:3])
+                left = missing("evolved", task, seed, search, wanted=DENSITIES[:3])
+                if left:
+                    yield (evolved, task, seed, search, left)
 
 
 def key_of(one: Row) -> tuple:

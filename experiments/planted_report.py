@@ -265,7 +265,7 @@ def searches(rows: Rows) -> Iterator[str]:
     yield "|---" * 9 + "|"
     for density in DENSITIES[:3]:
         for search in ("kstarts", "genetic", "nsga2"):
-            own = choose(rows, arm="evolved", search=search, density=density)
+            own = [row for row in choose(rows, arm="evolved", search=search, density=density) if row.get("found", True)]
             if own:
                 cost = f"{own[0]['evaluations']} x {own[0]['epochs_each']}"
                 yield f"| {search} | {density} | {_seeds(own)} | {cost} " + _small(own)
