@@ -182,9 +182,8 @@ class Cohort:
             after_epoch: called with the number of each epoch but the last, after it.
         """
         for epoch in range(epochs):
-            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))])
+            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))], epochs=1)
             self.population.train(self.train.x, self.train.y, 1, before_step=before_step)
-            self._epochs_trained += 1
             if final:
                 self._choose()
             if after_epoch is not None and epoch < epochs - 1:
@@ -196,9 +195,10 @@ class Cohort:
             self.population.cut(connections)
             self.forget_choice()
 
-    def charge(self, multiply_adds: Sequence[float]) -> None:
-        """Add to the costs of each network's training."""
+    def charge(self, multiply_adds: Sequence[float], epochs: int = 0) -> None:
+        """Add to the costs of each network's training, and to the epochs that all were trained."""
         self.costs += multiply_adds
+        self._epochs_trained += epochs
 
     def charge_dense(self, numbers: Sequence[int], examples: int, passes: float = 3) -> None:
         """Add the costs of so many dense passes, of which a gradient takes three."""
