@@ -10,6 +10,7 @@ from pydantic import ConfigDict, ValidationError
 
 from evosparse.engine.explain import explain
 from evosparse.errors import PluginError, SpecError, nearest
+from evosparse.nets import Network
 from evosparse.plugins import reference_to, resolve
 from evosparse.section import Section
 from evosparse.sparsify.cohort import Cohort
@@ -32,6 +33,13 @@ class Sparsifier(Section):
         """Train the networks of a cohort to the end, and leave each with the sparsity that it shall have.
 
         All randomness comes from the cohort's keys.
+        """
+
+    def expect_fitting(self, network: Network, sparsity: float) -> None:
+        """Refuse a network or a sparsity that the method cannot do with, before anything is trained; by default none.
+
+        Raises:
+            SpecError: it cannot.
         """
 
     @property

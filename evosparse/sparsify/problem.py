@@ -15,7 +15,7 @@ from evosparse.engine.problem import Problem, Stage
 from evosparse.engine.search import Search, State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import BadInput, SpecError
-from evosparse.nets import InitialisationSpec, NetworkSpec, TrainingSpec, build
+from evosparse.nets import InitialisationSpec, Network, NetworkSpec, TrainingSpec, build
 from evosparse.plugins import local_folders
 from evosparse.section import Section
 from evosparse.sparsify.base import Sparsifier, UserMethod, as_method
@@ -66,7 +66,7 @@ class SparsifySpec(Section):
     @field_validator("methods", "sparsities", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, (str, float, dict, Sparsifier, UserMethod)) else value
+        return [value] if isinstance(value, (str, float, dict, Sparsifier, UserMethod)) else value
 
     def recipes(self, methods: Sequence[Sparsifier]) -> list[list[Recipe]]:
         """Return the replicates of each method at each sparsity; dense networks once.
@@ -189,7 +189,10 @@ class SparsifyProblem(Problem):
     ) -> None:
         named = zip(own, spec.methods, strict=True)
         methods = [method or as_method(_plain(section), base) for method, section in named]
+        network = build(spec.network, data.search.input_shape, data.search.classes, base)
         recipes = spec.recipes(methods)
+        for replicates in recipes:
+            expect_fitting(replicates[0], network)
         arms = [replicates[0].arm for replicates in recipes]
         twice = next((arm for arm in arms if arms.count(arm) > 1), None)
         if twice is not None:
@@ -197,7 +200,6 @@ class SparsifyProblem(Problem):
                 f"methods, sparsities: expected each method with each sparsity once, got {twice!r} twice; remove one"
             )
         self.spec = spec
-        network = build(spec.network, data.search.input_shape, data.search.classes, base)
         self.bench = Bench(data.search, network, spec.training, spec.initialisation, spec.epochs)
         self.search = SparsifySearch(recipes)
         self.stage = Stage(Training(), self.bench, Recipe)
@@ -210,6 +212,21 @@ class SparsifyProblem(Problem):
     def trials(self, hall_of_fame: Sequence[Candidate]) -> list[TrainedTrial]:
         """Return all networks, each as it was trained: nothing is trained again."""
         return self.search.trials()
+
+
+def expect_fitting(recipe: Recipe, network: Network) -> None:
+    """Refuse what cannot be done with a network, before anything is trained.
+
+    Raises:
+        SpecError: no weight would be left, or the method cannot have that sparsity in this network.
+    """
+    size = sum(layer.size for layer in network.layers)
+    if not recipe.method.dense and round((1 - recipe.sparsity) * size) < 1:
+        raise SpecError(f"sparsities: {recipe.sparsity:g} leaves none of the network's {size:,} weights; lower it")
+    try:
+        recipe.method.expect_fitting(network, recipe.sparsity)
+    except SpecError as error:
+        raise SpecError(f"methods: {recipe.arm}: {error}") from None
 
 
 def _plain(section: Sparsifier | UserMethod) -> object:

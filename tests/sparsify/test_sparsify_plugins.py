@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from evosparse.nets import NetworkSpec
 from evosparse.sparsify import Problem
 from evosparse.sparsify.base import as_method
 
-PLUGINS = Path(__file__).resolve().parents[2] / "experiments" / "plugins"
+PROJECT = Path(__file__).resolve().parents[2]
+PLUGINS = PROJECT / "experiments" / "plugins"
 OWN = """
 from typing import Literal
 
@@ -79,7 +81,9 @@ def test_a_campaign_with_a_method_of_ones_own_goes_on_in_another_process(place: 
     with Campaign.from_spec(read(place / "own.yaml"), tmp_path / "run", place) as campaign:
         campaign.run(generations=1, workers=0)
     words = [sys.executable, "-m", "evosparse", "resume", "run", "--workers", "0", "--quiet", "--generations", "4"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    # This project, whether it is installed or not.
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     with Store.open(tmp_path / "run") as store:
         assert store.finished and store.digest() == expected
