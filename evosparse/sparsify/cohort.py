@@ -204,6 +204,11 @@ class Cohort:
         """Add the costs of so many dense passes, of which a gradient takes three."""
         self.costs[list(numbers)] += passes * self.network.multiply_adds([None] * len(self.network.layers)) * examples
 
+    def charge_sparse(self, numbers: Sequence[int], examples: int, passes: float = 1) -> None:
+        """Add the costs of so many passes over the weights that exist now."""
+        for number in numbers:
+            self.costs[number] += passes * self._multiply_adds(number) * examples
+
     def sample(self, number: int, examples: int, *purpose: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw training examples for a score, the same for equal replicates.
 
