@@ -84,6 +84,7 @@ class Cohort:
         initialisation: how initial weights are drawn.
         epochs: length of a training; methods that train several times say how long each is.
         device: where to compute.
+        masks_alone: of the networks only the masks are wanted: training that changes none of them is left out.
 
     Attributes:
         population: the networks in training.
@@ -104,6 +105,7 @@ class Cohort:
         initialisation: InitialisationSpec,
         epochs: int,
         device: str | None = None,
+        masks_alone: bool = False,
     ) -> None:
         if isinstance(train, Test) or isinstance(validation, Test):
             raise DataError("a method is given train and validation examples; the test set is for the end alone")
@@ -111,6 +113,7 @@ class Cohort:
         self.replicates = list(replicates)
         self.training, self.initialisation, self.epochs = training, initialisation, epochs
         self.device = device
+        self.masks_alone = masks_alone
         self.costs = np.zeros(len(self.replicates))
         self.population: Population
         self.allowed: list[list[np.ndarray]] | None = None
