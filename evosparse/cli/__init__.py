@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from evosparse.cli import running, stored, again  # noqa: F401, I001 - each adds its commands, in this order
+from evosparse.cli import running, sparsify, stored, compare, again  # noqa: F401, I001 - each adds its commands, in order
 from evosparse.cli.common import app
 from evosparse.errors import BadInput, CampaignFailed
 
