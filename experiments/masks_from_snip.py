@@ -16,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -30,12 +31,13 @@ from evosparse.engine.fitness import Resources  # noqa: E402
 from evosparse.engine.results import interval  # noqa: E402
 from evosparse.engine.search import Search, drive  # noqa: E402
 from evosparse.engine.seeds import SeedKey  # noqa: E402
-from evosparse.masks.operators import random_mask  # noqa: E402
 from evosparse.nets import InitialisationSpec, TrainingSpec  # noqa: E402
 
 VALUES = Path(__file__).resolve().parent / "papers" / "masks_from_snip.jsonl"
 EXACT = masks.Distribution(distribution="er", output_floor=0.0)  # of all the ways to ask for a total: exact at every sparsity
-TRAINING = TrainingSpec(optimizer="adam", learning_rate=1.2e-3, batch=128)
+TRAINING = TrainingSpec(optimizer="adam", learning_rate=1.2e-3, batch=60)
+HASTY = {"learning_rate": 4e-3, "batch": 64}  # of the short training: more and larger steps, for few epochs
+EXAMPLES = 128  # of SNIP's minibatch
 REFERENCE, EVOLVED = "SNIP", "evolved from SNIP"
 
 
@@ -55,8 +57,9 @@ class ShortTraining(masks.TrainedFitness):
 
     def evaluate(self, genomes: Sequence[masks.Mask], seeds: Sequence[SeedKey]) -> Sequence[Mapping[str, float]]:
         """Train all at once and measure each."""
-        population = self.bench.population(genomes, [self.bench.seeds(key) for key in seeds], self.epochs)
-        population.train(self.bench.train.x[: self.examples], self.bench.train.y[: self.examples], self.epochs)
+        hasty = replace(self.bench, training=self.bench.training.model_copy(update=HASTY))
+        population = hasty.population(genomes, [hasty.seeds(key) for key in seeds], self.epochs)
+        population.train(hasty.train.x[: self.examples], hasty.train.y[: self.examples], self.epochs)
         return self.measure(population, genomes)
 
 
@@ -95,10 +98,11 @@ def compare(data: DataSet, sparsity: float, seed: int, options: argparse.Namespa
         options: of the command line.
     """
     began = time.perf_counter()
-    start = masks.StartSpec(methods=("snip",))
+    start = masks.StartSpec(methods=({"method": "snip", "examples": EXAMPLES},))
     mutation = masks.Mutation(rate=options.rate)
     genetic = masks.Genetic(
-        sparsity=sparsity, distribution=EXACT, population=options.population, elites=2, start=start, mutation=mutation
+        sparsity=sparsity, distribution=EXACT, population=options.population, k=2 * options.population, elites=2, start=start,
+        mutation=mutation,
     )
     fitness = ShortTraining(options.examples, options.short)
     made = problem(data, genetic, fitness)
@@ -111,14 +115,13 @@ def compare(data: DataSet, sparsity: float, seed: int, options: argparse.Namespa
         sparsity=sparsity, distribution=EXACT, k=evaluations, judged_by="accuracy", train_during="masked", start=start
     )
     [drawn] = go(problem(data, starts, fitness).search, fitness, seed, 1)
-    whole = masks.StartSpec(methods=({"method": "snip", "examples": evaluations * TRAINING.batch},))
-    averaged = problem(data, genetic.model_copy(update={"start": whole, "population": 3}), fitness).search
+    whole = masks.StartSpec(methods=({"method": "snip", "examples": evaluations * EXAMPLES},))
+    averaged = problem(data, genetic.model_copy(update={"start": whole, "population": 3, "k": 3}), fitness).search
     chosen = {
         REFERENCE: snip,
         EVOLVED: best([one for generation in generations for one in generation]).genome,
         "SNIP, best of k": best(drawn).genome,
         "SNIP of k minibatches together": averaged.ask(SeedKey(seed).child("ask", 0))[0].genome,
-        "SNIP's layer counts at random": random_mask(made.bench.network.layers, snip.counts, SeedKey(seed).child("control").rng()),
     }
     losses = [min(one.outcome.measures["loss"] for one in generation) for generation in generations]
     return {
@@ -208,10 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.98, 0.99])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--population", type=int, default=20)
-    parser.add_argument("--generations", type=int, default=15)
-    parser.add_argument("--rate", type=float, default=0.02, help="of the mutation, which adapts")
-    parser.add_argument("--examples", type=int, default=10000, help="of the short training")
+    parser.add_argument("--population", type=int, default=12, help="generation zero has twice as many")
+    parser.add_argument("--generations", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=0.005, help="of the mutation, which adapts")
+    parser.add_argument("--examples", type=int, default=20000, help="of the short training")
     parser.add_argument("--short", type=int, default=1, help="epochs of the short training")
     parser.add_argument("--epochs", type=int, default=10, help="of the final training")
     parser.add_argument("--file", type=Path, default=VALUES, help="of the values")

@@ -29,7 +29,7 @@ from evosparse.sparsify.cohort import Cohort, Replicate
 from evosparse.sparsify.problem import AnyMethod as AnySparsifier
 
 _PATIENCE = 1e6  # seconds for each mask where no campaign says how many
-_COSTS = {"epochs": "start_epochs", "training_multiply_adds": "start_multiply_adds"}
+_COSTS = ("start_epochs", "start_multiply_adds")
 
 
 class StartSpec(Section):
@@ -130,9 +130,9 @@ class StartBench:
             masks_alone=True,
         )  # fmt: skip
         self.spec.methods[task.method].sparsify(cohort)
-        [result] = cohort.results()
-        layers = zip(bench.network.layers, result.connections, strict=True)
-        return Mask(tuple(MaskLayer(layer.name, layer.shape, own) for layer, own in layers)), result.measures
+        layers = zip(bench.network.layers, cohort.connections[0], strict=True)
+        mask = Mask(tuple(MaskLayer(layer.name, layer.shape, own) for layer, own in layers))
+        return mask, {"start_epochs": cohort.epochs_trained, "start_multiply_adds": float(cohort.costs[0])}
 
 
 class _Start(Replicate):
@@ -158,7 +158,7 @@ class Starter(Fitness):
     def evaluate(self, genomes: Sequence[StartTask], seeds: Sequence[SeedKey]) -> Sequence[Measured]:
         """Find each mask by itself."""
         found = [self.bench.find(task, key.seed, self.device) for task, key in zip(genomes, seeds, strict=True)]
-        return [Measured({name: costs[old] for old, name in _COSTS.items()}, mask.to_bytes()) for mask, costs in found]
+        return [Measured(costs, mask.to_bytes()) for mask, costs in found]
 
 
 class Starts:
@@ -237,7 +237,7 @@ class Starts:
     @property
     def total_costs(self) -> dict[str, float]:
         """What all masks together cost."""
-        return {name: sum(costs[name] for costs in self.costs) for name in _COSTS.values()}
+        return {name: sum(costs[name] for costs in self.costs) for name in _COSTS}
 
     def nearest(self, weights: int) -> list[tuple[str, Mask, dict[str, float]]]:
         """Return, of each method, the mask whose number of weights is the nearest, with the method's name and the costs."""

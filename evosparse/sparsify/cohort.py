@@ -89,6 +89,7 @@ class Cohort:
     Attributes:
         population: the networks in training.
         costs: (networks,) multiply-adds of training so far; forward and backward count as three times forward.
+        epochs_trained: so far.
         allowed: for each network and layer, the flat indices at which weights may exist; None for all.
 
     Raises:
@@ -117,7 +118,7 @@ class Cohort:
         self.costs = np.zeros(len(self.replicates))
         self.population: Population
         self.allowed: list[list[np.ndarray]] | None = None
-        self._epochs_trained = 0
+        self.epochs_trained = 0
         self.forget_choice()
 
     def __len__(self) -> int:
@@ -187,7 +188,7 @@ class Cohort:
         for epoch in range(epochs):
             self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))])
             self.population.train(self.train.x, self.train.y, 1, before_step=before_step)
-            self._epochs_trained += 1
+            self.epochs_trained += 1
             if final:
                 self._choose()
             if after_epoch is not None and epoch < epochs - 1:
@@ -267,7 +268,7 @@ class Cohort:
             "density_with_biases": (kept + biases) / (self.size + biases),
             "multiply_adds": self.network.multiply_adds(connections),
             "training_multiply_adds": float(self.costs[number]),
-            "epochs": self._epochs_trained,
+            "epochs": self.epochs_trained,
         }
         if isinstance(self.network, MultilayerPerceptron):
             alive = alive_units(self.network.layers, connections)[:-1]
