@@ -84,10 +84,12 @@ class Cohort:
         initialisation: how initial weights are drawn.
         epochs: length of a training; methods that train several times say how long each is.
         device: where to compute.
+        masks_alone: of the networks only the masks are wanted: training that changes none of them is left out.
 
     Attributes:
         population: the networks in training.
         costs: (networks,) multiply-adds of training so far; forward and backward count as three times forward.
+        epochs_trained: so far.
         allowed: for each network and layer, the flat indices at which weights may exist; None for all.
 
     Raises:
@@ -104,6 +106,7 @@ class Cohort:
         initialisation: InitialisationSpec,
         epochs: int,
         device: str | None = None,
+        masks_alone: bool = False,
     ) -> None:
         if isinstance(train, Test) or isinstance(validation, Test):
             raise DataError("a method is given train and validation examples; the test set is for the end alone")
@@ -111,10 +114,11 @@ class Cohort:
         self.replicates = list(replicates)
         self.training, self.initialisation, self.epochs = training, initialisation, epochs
         self.device = device
+        self.masks_alone = masks_alone
         self.costs = np.zeros(len(self.replicates))
         self.population: Population
         self.allowed: list[list[np.ndarray]] | None = None
-        self._epochs_trained = 0
+        self.epochs_trained = 0
         self.forget_choice()
 
     def __len__(self) -> int:
@@ -198,7 +202,7 @@ class Cohort:
     def charge(self, multiply_adds: Sequence[float], epochs: int = 0) -> None:
         """Add to the costs of each network's training, and to the epochs that all were trained."""
         self.costs += multiply_adds
-        self._epochs_trained += epochs
+        self.epochs_trained += epochs
 
     def charge_dense(self, numbers: Sequence[int], examples: int, passes: float = 3) -> None:
         """Add the costs of so many dense passes, of which a gradient takes three."""
@@ -269,7 +273,7 @@ class Cohort:
             "density_with_biases": (kept + biases) / (self.size + biases),
             "multiply_adds": self.network.multiply_adds(connections),
             "training_multiply_adds": float(self.costs[number]),
-            "epochs": self._epochs_trained,
+            "epochs": self.epochs_trained,
         }
         if isinstance(self.network, MultilayerPerceptron):
             alive = alive_units(self.network.layers, connections)[:-1]
