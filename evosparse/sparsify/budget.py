@@ -62,4 +62,5 @@ def free(existing: Positions, size: int) -> NDArray[np.intp]:
 
 def random_positions(size: int, count: int, rng: np.random.Generator) -> Positions:
     """Draw sorted flat indices of a layer, each set of that many equally likely."""
-    return np.sort(rng.permutation(size)[:count]) if count < size else np.arange(size)
+    # Not the head of a permutation, which takes as long as the layer is large, and most of the time of a sparse exchange.
+    return np.sort(rng.choice(size, count, replace=False, shuffle=False)) if count < size else np.arange(size)

@@ -223,7 +223,15 @@ class Cohort:
             for number in range(len(self))
         ]
 
+    def qualities(self, number: int) -> np.ndarray:
+        """Return the (epochs,) validation accuracies that a network had, or negative losses where there are none.
+
+        Of the epochs from which the best one is chosen.
+        """
+        return np.array([quality[number] for quality in self._qualities])
+
     def _restart_choice(self) -> None:
+        self._qualities: list[np.ndarray] = []
         self._best = np.full(len(self), -np.inf)
         self._selected: list[State] = [{}] * len(self)
         self._chosen = False
@@ -233,6 +241,7 @@ class Cohort:
         evaluation = self.population.evaluate(self.validation.x, self.validation.y)
         quality = -evaluation.loss if np.isnan(evaluation.accuracy).all() else evaluation.accuracy
         quality = np.where(np.isnan(quality), -np.inf, quality)
+        self._qualities.append(quality)
         for number in np.flatnonzero((quality > self._best) | (not self._chosen)):
             self._selected[number] = self.population.state(int(number))
         self._best = np.maximum(self._best, quality)

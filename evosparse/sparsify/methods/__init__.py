@@ -1,5 +1,6 @@
 """The published methods, one small file each; a new one is a new file, imported here."""
 
+from evosparse.sparsify.methods.ctre import CTREseq, CTREsim
 from evosparse.sparsify.methods.dense import Dense, Dropout
 from evosparse.sparsify.methods.han import Han
 from evosparse.sparsify.methods.lottery import LotteryTicket
@@ -10,4 +11,4 @@ from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
 
-__all__ = ["SET", "SNIP", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "Static"]
+__all__ = ["SET", "SNIP", "CTREseq", "CTREsim", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "Static"]
