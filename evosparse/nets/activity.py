@@ -5,6 +5,7 @@ For one network at a time, over existing weights alone and with dropout off; ask
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -42,7 +43,8 @@ def unit_activities(network: Network, state: Mapping[str, np.ndarray], x: np.nda
             f" {', '.join('x'.join(map(str, shape)) for shape in shapes)}; use a perceptron"
         )
     read = []
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         hidden = torch.from_numpy(np.array(x.reshape(len(x), -1).T, np.float32, order="C"))
         for step in plan:
             if isinstance(step, Weighted):
