@@ -7,6 +7,7 @@ effective weights (zero where none exists), with dropout off; norms use the mini
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -77,11 +78,17 @@ def synaptic_flow(network: Network, state: State) -> list[np.ndarray]:
     return _flat(torch.autograd.grad(total, weights))
 
 
+@lru_cache(maxsize=4)
+def _template(network: Network) -> nn.Module:
+    """Return the module whose steps are taken; its own values are never used. Building it takes as long as a gradient."""
+    return network.module()
+
+
 def _opened(
     network: Network, state: State, training: bool
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], list[torch.Tensor]]:
     """Return the network as a function of examples, and the weights of its layers as leaves."""
-    module: nn.Module = network.module().train(training)
+    module = _template(network).train(training)
     for part in module.modules():
         if isinstance(part, _DropoutNd):
             part.eval()

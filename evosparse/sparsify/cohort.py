@@ -88,6 +88,7 @@ class Cohort:
     Attributes:
         population: the networks in training.
         costs: (networks,) multiply-adds of training so far; forward and backward count as three times forward.
+        allowed: for each network and layer, the flat indices at which weights may exist; None for all.
 
     Raises:
         DataError: the examples are a test set.
@@ -112,8 +113,9 @@ class Cohort:
         self.device = device
         self.costs = np.zeros(len(self.replicates))
         self.population: Population
+        self.allowed: list[list[np.ndarray]] | None = None
         self._epochs_trained = 0
-        self._restart_choice()
+        self.forget_choice()
 
     def __len__(self) -> int:
         return len(self.replicates)
@@ -188,6 +190,12 @@ class Cohort:
             if after_epoch is not None and epoch < epochs - 1:
                 after_epoch(epoch)
 
+    def cut(self, connections: Sequence[Connections]) -> None:
+        """Remove connections in the middle of a training; if any go, the best epoch is chosen among those to come."""
+        if any(len(after) < len(before) for own, new in zip(self.connections, connections) for before, after in zip(own, new)):
+            self.population.cut(connections)
+            self.forget_choice()
+
     def charge(self, multiply_adds: Sequence[float]) -> None:
         """Add to the costs of each network's training."""
         self.costs += multiply_adds
@@ -230,7 +238,8 @@ class Cohort:
         """
         return np.array([quality[number] for quality in self._qualities])
 
-    def _restart_choice(self) -> None:
+    def forget_choice(self) -> None:
+        """Choose the best epoch anew from here on: those before were of networks with more weights."""
         self._qualities: list[np.ndarray] = []
         self._best = np.full(len(self), -np.inf)
         self._selected: list[State] = [{}] * len(self)

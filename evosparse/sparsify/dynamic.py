@@ -18,7 +18,7 @@ from pydantic import Field
 from evosparse.nets import Connections
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
-from evosparse.sparsify.budget import Positions, best, free, random_positions
+from evosparse.sparsify.budget import Positions, best, random_positions
 from evosparse.sparsify.cohort import Cohort
 
 T = TypeVar("T")
@@ -31,11 +31,12 @@ class Exchange:
     Args:
         cohort: the networks in training.
         time: which time it is, from 0.
+        last: whether there is none after it.
         minibatch: gives a network's examples of the present step; None between epochs.
     """
 
-    def __init__(self, cohort: Cohort, time: int, minibatch: Minibatch | None = None) -> None:
-        self.cohort, self.time, self.minibatch = cohort, time, minibatch
+    def __init__(self, cohort: Cohort, time: int, last: bool = False, minibatch: Minibatch | None = None) -> None:
+        self.cohort, self.time, self.last, self.minibatch = cohort, time, last, minibatch
         self._found: dict[int, object] = {}
 
     def rng(self, number: int, layer: int, purpose: str = "places") -> np.random.Generator:
@@ -100,22 +101,21 @@ class Dynamic(Sparsifier):
         """Return the values of connections that begin anew: zero."""
         return np.zeros(count, np.float32)
 
+    def counts(self, cohort: Cohort, number: int) -> tuple[int, ...]:
+        """Return how many weights each layer of a network has."""
+        return counts(cohort.network.layers, cohort.replicates[number].sparsity, self.distribution)
+
     def start(self, cohort: Cohort) -> list[Connections]:
         """Draw the masks that training begins with."""
-        layers = cohort.network.layers
         return [
             [
-                random_positions(layer.size, count, replicate.key.child("mask", index).rng())
-                for index, (layer, count) in enumerate(
-                    zip(layers, counts(layers, replicate.sparsity, self.distribution), strict=True)
+                places[random_positions(len(places), count, replicate.key.child("mask", layer).rng())]
+                for layer, (places, count) in enumerate(
+                    zip(_allowed(cohort, number), self.counts(cohort, number), strict=True)
                 )
             ]
-            for replicate in cohort.replicates
+            for number, replicate in enumerate(cohort.replicates)
         ]
-
-    def candidates(self, number: int, layer: int, kept: Positions, size: int) -> Positions:
-        """Return the flat indices of a layer at which connections may grow."""
-        return free(kept, size)
 
     def sparsify(self, cohort: Cohort) -> None:
         """Train from random masks to the end."""
@@ -130,9 +130,11 @@ class Dynamic(Sparsifier):
         every = self.every
 
         if every is None or not self.fraction:
+
             def after_epoch(epoch: int) -> None:
-                if self.fraction and (epoch + 1) * batches <= last:
-                    self._exchange(Exchange(cohort, epoch), (epoch + 1) * batches / last)
+                done = (epoch + 1) * batches
+                if self.fraction and done <= last:
+                    self.update(Exchange(cohort, epoch, min(epochs * batches, done + batches) > last), done / last)
 
             cohort.advance(epochs, final=True, after_epoch=after_epoch)
             return
@@ -141,7 +143,7 @@ class Dynamic(Sparsifier):
             step = cohort.population.steps
             if step == 0 or step % every or step >= last:
                 return False
-            self._exchange(Exchange(cohort, step // every - 1, minibatch), step / last)
+            self.update(Exchange(cohort, step // every - 1, step + every >= last, minibatch), step / last)
             return self.replaces_step
 
         cohort.advance(epochs, final=True, before_step=before_step)
@@ -154,7 +156,13 @@ class Dynamic(Sparsifier):
         """
         return self.fraction * (0.5 * (1 + math.cos(math.pi * progress)) if self.annealing == "cosine" else 1.0)
 
-    def _exchange(self, exchange: Exchange, progress: float) -> None:
+    def update(self, exchange: Exchange, progress: float) -> None:
+        """Exchange connections of all networks.
+
+        Args:
+            exchange: the occasion.
+            progress: from 0 at the start to 1 where the last exchange may be.
+        """
         cohort = exchange.cohort
         connections, grown = [], []
         for number, existing in enumerate(cohort.connections):
@@ -171,16 +179,22 @@ class Dynamic(Sparsifier):
         self, exchange: Exchange, number: int, layer: int, existing: Positions, share: float
     ) -> tuple[Positions, Positions]:
         """Return a layer's connections afterwards, and those of them that begin anew."""
-        size = exchange.cohort.network.layers[layer].size
-        last = layer == len(exchange.cohort.network.layers) - 1
-        count = 0 if last and not self.exchange_last else min(round(share * len(existing)), size - len(existing))
+        cohort = exchange.cohort
+        allowed = _allowed(cohort, number)[layer]
+        last = layer == len(cohort.network.layers) - 1
+        count = 0 if last and not self.exchange_last else min(round(share * len(existing)), len(allowed) - len(existing))
         if not count:
             return existing, existing[:0]
-        kept = existing[self.kept(exchange.cohort.population.weights(layer, number), count)]
-        candidates = self.candidates(number, layer, kept, size)
+        kept = existing[self.kept(cohort.population.weights(layer, number), count)]
+        candidates = np.setdiff1d(allowed, kept, assume_unique=True)
         grown = self.grown(exchange, number, layer, candidates, len(existing) - len(kept))
         anew = np.setdiff1d(grown, existing, assume_unique=True) if self.regrow == "keep" else np.sort(grown)
         return np.sort(np.concatenate([kept, grown])), anew
+
+
+def _allowed(cohort: Cohort, number: int) -> list[Positions]:
+    """Return, for each layer, the flat indices at which a network may have weights."""
+    return [np.arange(layer.size) for layer in cohort.network.layers] if cohort.allowed is None else cohort.allowed[number]
 
 
 def initial_like(exchange: Exchange, number: int, layer: int, count: int) -> np.ndarray:

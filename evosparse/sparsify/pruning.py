@@ -76,12 +76,16 @@ class Pruning(Sparsifier):
             # All are scored and cut, the random ones of one network by its own key alone.
             connections = [self._kept(cohort, number, existing[number], turn) for number in range(len(cohort))]
             states = self._set_back(cohort, early)
+            self.after_cut(cohort, connections, turn)
         training = cohort.training
         if self.retrain_rate != 1:
             rate = training.learning_rate * self.retrain_rate
             training = training.model_copy(update={"learning_rate": rate})
         cohort.begin(connections, cohort.epochs, training, self.redraw, None if self.redraw else states)
         cohort.advance(cohort.epochs, final=True)
+
+    def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
+        """Do something with what a cut left; by default nothing. The cohort's population may be replaced."""
 
     def rounds_of(self, cohort: Cohort) -> int:
         """Return the number of cuts."""

@@ -2,13 +2,18 @@
 
 from evosparse.sparsify.methods.ctre import CTREseq, CTREsim
 from evosparse.sparsify.methods.dense import Dense, Dropout
+from evosparse.sparsify.methods.gmp import GMP
 from evosparse.sparsify.methods.han import Han
 from evosparse.sparsify.methods.lottery import LotteryTicket
 from evosparse.sparsify.methods.magnitude import Magnitude
 from evosparse.sparsify.methods.random_pruning import Random
 from evosparse.sparsify.methods.rigl import RigL
+from evosparse.sparsify.methods.rigl_restarted import RigLRestarted
 from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
 
-__all__ = ["SET", "SNIP", "CTREseq", "CTREsim", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "Static"]
+__all__ = [
+    "GMP", "SET", "SNIP", "CTREseq", "CTREsim", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "RigLRestarted",
+    "Static",
+]  # fmt: skip

@@ -1,0 +1,39 @@
+"""Han et al., NIPS 2015, arXiv 1506.02626, beside its published errors: LeNet-300-100 on MNIST at 8 / 9 / 26 %.
+
+    python experiments/sparsifiers/han.py run
+    python experiments/sparsifiers/han.py report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared import GLOROT, Arm, Paper, percent
+
+from evosparse.nets import ScheduleSpec, TrainingSpec
+from evosparse.nets.sparsity import Distribution
+from evosparse.sparsify import Han
+from evosparse.sparsify.methods.han import LENET300
+
+TRAINING = TrainingSpec(
+    optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=5e-4, batch=100, schedule=ScheduleSpec(name="cosine")
+)
+SIZES = Distribution(distribution="explicit", output_floor=0, layers=LENET300)
+PAPER = Paper("han", "Han 2015", {
+    "han": Arm("8 / 9 / 26 % of weights, retrained", Han(distribution=SIZES), 0.92, TRAINING, 20, initialisation=GLOROT, published="1.59 (dense 1.64)", observe="all"),
+})  # fmt: skip
+
+
+def report(rows: list[dict]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield "| arm | published error | dense, before | retrained | after the first epoch | weights | seeds |"
+    yield "|---" * 7 + "|"
+    dense, retrained = ([row["trainings"][place][2] for row in rows] for place in (0, -1))
+    yield (
+        f"| {PAPER.arms['han'].title} | {PAPER.arms['han'].published} | {percent(dense, True)} | {percent(retrained, True)} | | "
+        f"{rows[0]['weights']:,} | {len(rows)} |"
+    )
+
+
+if __name__ == "__main__":
+    PAPER.main(report)
