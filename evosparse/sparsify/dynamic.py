@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -124,20 +125,11 @@ class Dynamic(Sparsifier):
 
     def train(self, cohort: Cohort) -> None:
         """Train what the cohort has begun, exchanging connections on the way."""
-        epochs = cohort.epochs
-        batches = math.ceil(len(cohort.train.x) / cohort.training.batch)
-        last = self.until * epochs * batches
-        every = self.every
-
+        epochs, every = cohort.epochs, self.every
         if every is None or not self.fraction:
-
-            def after_epoch(epoch: int) -> None:
-                done = (epoch + 1) * batches
-                if self.fraction and done <= last:
-                    self.update(Exchange(cohort, epoch, min(epochs * batches, done + batches) > last), done / last)
-
-            cohort.advance(epochs, final=True, after_epoch=after_epoch)
+            cohort.advance(epochs, final=True, after_epoch=partial(self.after_epoch, cohort))
             return
+        last = self.until * epochs * math.ceil(len(cohort.train.x) / cohort.training.batch)
 
         def before_step(minibatch: Minibatch) -> bool:
             step = cohort.population.steps
@@ -147,6 +139,12 @@ class Dynamic(Sparsifier):
             return self.replaces_step
 
         cohort.advance(epochs, final=True, before_step=before_step)
+
+    def after_epoch(self, cohort: Cohort, epoch: int) -> None:
+        """Exchange connections after an epoch that is not the last, if it is time."""
+        last = self.until * cohort.epochs
+        if self.fraction and epoch + 1 <= last:
+            self.update(Exchange(cohort, epoch, min(cohort.epochs, epoch + 2) > last), (epoch + 1) / last)
 
     def share(self, progress: float) -> float:
         """Return the share of weights that is exchanged.

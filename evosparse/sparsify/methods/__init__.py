@@ -12,8 +12,9 @@ from evosparse.sparsify.methods.rigl_restarted import RigLRestarted
 from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
+from evosparse.sparsify.methods.wasap import WASAP, WASSP
 
 __all__ = [
-    "GMP", "SET", "SNIP", "CTREseq", "CTREsim", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude", "Random", "RigL", "RigLRestarted",
-    "Static",
+    "GMP", "SET", "SNIP", "WASAP", "WASSP", "CTREseq", "CTREsim", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude",
+    "Random", "RigL", "RigLRestarted", "Static",
 ]  # fmt: skip
