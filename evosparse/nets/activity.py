@@ -13,17 +13,20 @@ import numpy as np
 import torch
 
 from evosparse.errors import SpecError
-from evosparse.nets.architectures import Network
+from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.device import configured
 from evosparse.nets.plan import Pooling, Weighted
 
 
 @configured()
-def unit_activities(network: Network, state: Mapping[str, np.ndarray], x: np.ndarray) -> list[np.ndarray]:
+def unit_activities(
+    network: Network, connections: Connections, state: Mapping[str, np.ndarray], x: np.ndarray
+) -> list[np.ndarray]:
     """Return the activities of all units of a chain of linear layers.
 
     Args:
         network: the architecture.
+        connections: the weights that exist.
         state: its parameters by name, as `Population.state` returns them.
         x: (n, *input_shape) examples.
 
@@ -42,17 +45,32 @@ def unit_activities(network: Network, state: Mapping[str, np.ndarray], x: np.nda
             "expected a chain of linear layers, each of which reads the units of the one before, got layers of shape"
             f" {', '.join('x'.join(map(str, shape)) for shape in shapes)}; use a perceptron"
         )
+    weights = {
+        layer.name: _sparse(layer.shape, own, state[layer.parameter])
+        for layer, own in zip(network.layers, connections, strict=True)
+    }
     read = []
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    with torch.no_grad():
         hidden = torch.from_numpy(np.array(x.reshape(len(x), -1).T, np.float32, order="C"))
         for step in plan:
             if isinstance(step, Weighted):
                 read.append(hidden)
-                hidden = torch.from_numpy(state[f"{step.name}.weight"]).to_sparse_csr() @ hidden
+                hidden = weights[step.name] @ hidden
                 if step.bias:
                     hidden += torch.from_numpy(state[f"{step.name}.bias"])[:, None]
                 hidden = hidden.relu_() if step.rectified else hidden
             elif hasattr(step, "module"):
                 hidden = step.module(hidden)
         return [own.numpy() for own in (*read, torch.softmax(hidden, dim=0))]
+
+
+def _sparse(shape: tuple[int, ...], indices: np.ndarray | None, values: np.ndarray) -> torch.Tensor:
+    """Return the existing weights of a layer as torch's sparse matrix, or all of them as they are."""
+    if indices is None:
+        return torch.from_numpy(values)
+    rows, columns = np.divmod(indices, shape[1])
+    starts = np.searchsorted(rows, np.arange(shape[0] + 1))
+    parts = (torch.from_numpy(part) for part in (starts, columns, values.reshape(-1)[indices]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(*parts, shape, check_invariants=False)

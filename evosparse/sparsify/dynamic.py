@@ -19,7 +19,7 @@ from pydantic import Field
 from evosparse.nets import Connections
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
-from evosparse.sparsify.budget import Positions, best, random_positions
+from evosparse.sparsify.budget import Positions, best, free, random_positions
 from evosparse.sparsify.cohort import Cohort
 
 T = TypeVar("T")
@@ -178,13 +178,14 @@ class Dynamic(Sparsifier):
     ) -> tuple[Positions, Positions]:
         """Return a layer's connections afterwards, and those of them that begin anew."""
         cohort = exchange.cohort
-        allowed = _allowed(cohort, number)[layer]
+        allowed = None if cohort.allowed is None else cohort.allowed[number][layer]
+        places = cohort.network.layers[layer].size if allowed is None else len(allowed)
         last = layer == len(cohort.network.layers) - 1
-        count = 0 if last and not self.exchange_last else min(round(share * len(existing)), len(allowed) - len(existing))
+        count = 0 if last and not self.exchange_last else min(round(share * len(existing)), places - len(existing))
         if not count:
             return existing, existing[:0]
         kept = existing[self.kept(cohort.population.weights(layer, number), count)]
-        candidates = np.setdiff1d(allowed, kept, assume_unique=True)
+        candidates = free(kept, cohort.network.layers[layer].size, allowed)
         grown = self.grown(exchange, number, layer, candidates, len(existing) - len(kept))
         anew = np.setdiff1d(grown, existing, assume_unique=True) if self.regrow == "keep" else np.sort(grown)
         return np.sort(np.concatenate([kept, grown])), anew

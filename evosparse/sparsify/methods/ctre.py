@@ -5,6 +5,7 @@ arXiv 1903.07138. Connections grow between units whose activities resemble each 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,21 @@ from evosparse.nets.device import configured
 from evosparse.sparsify.base import method
 from evosparse.sparsify.budget import Positions, best, random_positions
 from evosparse.sparsify.dynamic import Dynamic, Exchange, initial_like
+
+
+@dataclass(frozen=True, eq=False)
+class UnitVectors:
+    """What the units of a layer do, without the silent ones, of which sparse networks have many.
+
+    Args:
+        units: how many there are.
+        active: those that are not silent for all examples.
+        vectors: (active, examples), of norm 1.
+    """
+
+    units: int
+    active: torch.Tensor
+    vectors: torch.Tensor
 
 
 class CTRE(Dynamic):
@@ -41,8 +57,8 @@ class CTRE(Dynamic):
         self, exchange: Exchange, number: int, layer: int, candidates: Positions, count: int
     ) -> Positions:
         """Return the candidates that join the most similar units; for the arguments see `Dynamic.grown`."""
-        activities = exchange.once(number, lambda: self._activities(exchange, number))
-        scores = similarities(activities[layer], activities[layer + 1]).reshape(-1)[candidates]
+        units = exchange.once(number, lambda: [unit_vectors(own) for own in self._activities(exchange, number)])
+        scores = similarities(units[layer], units[layer + 1]).reshape(-1)[candidates]
         found = np.flatnonzero(scores)  # NaN among them, at which `best` complains
         if len(found) >= count:
             return candidates[found[best(scores[found], count)]]
@@ -60,7 +76,8 @@ class CTRE(Dynamic):
         sizes = np.zeros(len(cohort))
         sizes[number] = len(x) * (cohort.network.multiply_adds(cohort.population.connections(number)) + cohort.size)
         cohort.charge(sizes)
-        return unit_activities(cohort.network, cohort.population.state(number), x)
+        connections = cohort.population.connections(number)
+        return unit_activities(cohort.network, connections, cohort.population.state(number), x)
 
 
 @method
@@ -77,7 +94,7 @@ class CTREsim(CTRE):
         chosen = self.most_similar(exchange, number, layer, candidates, count)
         existing = exchange.cohort.connections[number][layer]
         fresh = chosen[~np.isin(chosen, existing, assume_unique=True)]
-        rest = candidates[~np.isin(candidates, fresh, assume_unique=True)]
+        rest = np.delete(candidates, np.searchsorted(candidates, fresh))
         return np.concatenate([fresh, super().grown(exchange, number, layer, rest, count - len(fresh))])
 
 
@@ -110,27 +127,29 @@ def stalled(qualities: np.ndarray, patience: int) -> bool:
 
 
 @configured()
-def similarities(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def unit_vectors(activities: np.ndarray) -> UnitVectors:
+    """Scale the activities of each unit to norm 1.
+
+    Args:
+        activities: (units, examples).
+    """
+    tensor = torch.from_numpy(activities)
+    norms = torch.linalg.vector_norm(tensor, dim=1, dtype=torch.float64)
+    active = torch.nonzero(norms)[:, 0]
+    return UnitVectors(len(tensor), active, tensor[active] / norms[active, None].float())
+
+
+@configured()
+def similarities(before: UnitVectors, after: UnitVectors) -> np.ndarray:
     """Return |cosine similarity| of the activities of the units of two layers.
 
     Args:
-        before: (n_in, examples).
-        after: (n_out, examples).
+        before: of the n_in units that the later layer reads.
+        after: of its n_out units.
 
     Returns:
         (n_out, n_in) float32 from 0 to 1; 0 where a unit is never active.
     """
-    out = np.zeros((len(after), len(before)), np.float32)
-    # Silent units, of which sparse networks have many, are left out of the product.
-    (rows, one), (columns, other) = _unit_vectors(after), _unit_vectors(before)
-    out[np.ix_(rows, columns)] = (one @ other.T).abs_().clamp_(max=1).numpy()
-    return out
-
-
-def _unit_vectors(activities: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
-    """Return which units are active at all, and their activities scaled to norm 1."""
-    norms = np.sqrt(np.einsum("un,un->u", activities, activities, dtype=np.float64))
-    active = np.flatnonzero(norms)
-    scaled = activities[active]
-    scaled /= norms[active, None].astype(np.float32)
-    return active, torch.from_numpy(scaled)
+    out = torch.zeros(after.units, before.units)
+    out[after.active[:, None], before.active] = (after.vectors @ before.vectors.T).abs_().clamp_(max=1)
+    return out.numpy()
