@@ -13,7 +13,7 @@ from evosparse.nets.architectures import Connections, Layer, MultilayerPerceptro
 from evosparse.nets.dropout import perceptron_dropout
 from evosparse.nets.kernel import Fill, only_if_equal, padded
 from evosparse.nets.losses import LossName, total_loss
-from evosparse.nets.modules import activation_module
+from evosparse.nets.modules import hidden_activations
 from evosparse.nets.randomness import Seeds
 from evosparse.nets.slots import Activations
 from evosparse.nets.stack import Stack
@@ -50,7 +50,7 @@ class PerceptronKernel:
         self._noise = only_if_equal([seed.noise for seed in seeds])
         self._dropout = dropout
         self._product = _LowPrecisionLinear if low_precision else _StackedLinear
-        self._activation = activation_module(network.activation)
+        self._activations = hidden_activations(network.activation, len(network.widths) - 2, network.slope)
         self._own = activations
         self._weights: list[Stack] = []
         self._biases: list[Stack] = []
@@ -130,7 +130,7 @@ class PerceptronKernel:
 
     def _activate(self, place: int, hidden: torch.Tensor) -> torch.Tensor:
         if self._own is None:
-            return self._activation(hidden)
+            return self._activations[place](hidden)
         return self._own.apply(place, self._existing(place, hidden), slice(0, self._population), None)
 
     def _existing(self, place: int, hidden: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """The published methods, one small file each; a new one is a new file, imported here."""
 
+from evosparse.sparsify.methods.ctre import CTREseq, CTREsim
 from evosparse.sparsify.methods.dense import Dense, Dropout
 from evosparse.sparsify.methods.edge_popup import EdgePopup
 from evosparse.sparsify.methods.gmp import GMP
@@ -14,8 +15,9 @@ from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
 from evosparse.sparsify.methods.synflow import SynFlow
+from evosparse.sparsify.methods.wasap import WASAP, WASSP
 
 __all__ = [
-    "GMP", "SET", "SNIP", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket", "Magnitude", "Random", "RigL",
-    "RigLRestarted", "Static", "SynFlow",
+    "GMP", "SET", "SNIP", "WASAP", "WASSP", "CTREseq", "CTREsim", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket",
+    "Magnitude", "Random", "RigL", "RigLRestarted", "Static", "SynFlow",
 ]  # fmt: skip
