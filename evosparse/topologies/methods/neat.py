@@ -59,7 +59,6 @@ class NEAT(Section):
             its ``first`` member.
         stagnation: generations without improvement after which a species has no children.
         patience: generations without improvement of all after which only the two best species have any; None for never.
-        refocus: who has children then: both ``species`` as ever, or their ``champions`` alone, as in the authors' program.
         champion_from: a species of more members than this keeps its champion unchanged.
         survival: share of a species' best members that have children.
         mutation_only: share of children that have one parent.
@@ -103,7 +102,6 @@ class NEAT(Section):
     representative: Literal["random_previous", "champion", "first"] = "random_previous"
     stagnation: int = Field(15, ge=1)
     patience: int | None = Field(None, ge=1)
-    refocus: Literal["species", "champions"] = "species"
     champion_from: int = Field(5, ge=0)
     survival: float = Field(0.2, gt=0, le=1)
     mutation_only: float = Field(0.25, ge=0, le=1)
@@ -266,18 +264,15 @@ class NEATSearch(Search):
         if self.confirm is None:
             solved = (candidate for candidate in candidates if candidate.ok and candidate.outcome.measures.get(SOLVED))
             return next(solved, None)
-        places = [place for place, candidate in enumerate(candidates) if candidate.ok]
-        if not places:
+        measured = [(one, int(number)) for one, number in zip(candidates, self.species, strict=True) if one.ok]
+        if not measured:
             return None
-        ranked = sorted(places, key=lambda place: -candidates[place].fitness.wvalues[0])
-        chosen = ranked[0]
+        ranked = sorted(measured, key=lambda one: one[0].fitness.wvalues[0], reverse=True)
+        champion = ranked[0][0]
         if self.parameters.tested == "species":
             # The first of a species is its champion; where all were tested, the best of all is once more.
-            untested = (place for place in ranked if not self.records[int(self.species[place])].tested)
-            chosen = next(untested, chosen)
-            number = int(self.species[chosen])
+            champion, number = next((one for one in ranked if not self.records[one[1]].tested), ranked[0])
             self.records[number] = replace(self.records[number], tested=True)
-        champion = candidates[chosen]
         return champion if self.confirm(champion.genome) else None
 
     def _speciate(self, genomes: Sequence[Topology], rng: np.random.Generator) -> None:
@@ -332,9 +327,7 @@ class NEATSearch(Search):
         last = self._generation - 1
         patience = parameters.patience or np.inf
         eligible = may_reproduce(records, last, parameters.stagnation, patience, self._best[1])
-        survival = parameters.survival
         if last - self._best[1] > patience:
-            survival = 0.0 if parameters.refocus == "champions" else survival
             self._best = self._best[0], last  # the two species get as much time again before the next of their kind
         pools, means = [], []
         for place in eligible:
@@ -343,7 +336,7 @@ class NEATSearch(Search):
             ranked = members[np.lexsort((-members, -fitness[members]))]
             # A species' sum of shared fitness is the mean fitness of its members.
             means.append(above[members].mean())
-            pools.append((ranked[: int(survival * len(ranked)) + 1], len(members)))
+            pools.append((ranked[: int(parameters.survival * len(ranked)) + 1], len(members)))
         champions, mothers, fathers = [], [], []
         for own, count in enumerate(offspring(np.array(means), parameters.population)):
             pool, size = pools[own]
