@@ -82,7 +82,7 @@ class Pruning(Sparsifier):
             rate = training.learning_rate * self.retrain_rate
             training = training.model_copy(update={"learning_rate": rate})
         cohort.begin(connections, cohort.epochs, training, self.redraw, None if self.redraw else states)
-        cohort.advance(cohort.epochs, final=True)
+        cohort.advance(0 if cohort.masks_alone else cohort.epochs, final=True)
 
     def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
         """Do something with what a cut left; by default nothing. The cohort's population may be replaced."""
