@@ -41,7 +41,7 @@ class StartSpec(Section):
         epochs: length of the training of methods that find their masks by training.
     """
 
-    methods: tuple[AnySparsifier, ...] = Field(min_length=1)
+    methods: tuple[AnySparsifier, ...]
     epochs: int = Field(10, ge=1)
 
     @model_validator(mode="before")
@@ -55,6 +55,8 @@ class StartSpec(Section):
     @field_validator("methods")
     @classmethod
     def _leave_masks(cls, value: tuple[Sparsifier, ...]) -> tuple[Sparsifier, ...]:
+        if not value:  # a least length of the field would complain beside whatever is wrong with a method
+            raise ValueError("expected at least one method: name one, or leave start out")
         for method in value:
             if method.dense:
                 raise ValueError(f"{method.method} removes no weights: name a method that leaves a mask")

@@ -78,4 +78,5 @@ def test_bad_input_ends_with_2_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     said = evosparse("sparsify", "--data", "iris", "--workers", "0", *words)
     assert said.code == 2 and told in said.err and said.out == ""
+    assert not words or len(said.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
