@@ -1,4 +1,4 @@
-"""Evaluates on a Ray cluster, of this machine or of many; the only file that imports Ray.
+"""Evaluates on a Ray cluster, of this machine or of many; with `crew` the only file that imports Ray.
 
 A worker that hangs is killed and one that dies is replaced; what that means for its genomes is decided by `Batches`.
 """
@@ -29,6 +29,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from evosparse.engine.candidate import Outcome, Status
+from evosparse.engine.crew import cause_of_death, put
 from evosparse.engine.evaluate import Assessor, Batch, Batches, Evaluator, Job, Policy, one_line
 from evosparse.engine.limits import explain_memory, limit_memory
 from evosparse.engine.nodes import answers, has_left, share_out
@@ -51,6 +52,7 @@ class Cluster:
         gpus_per_worker: a fraction 1/n or a whole number; None to share the cluster's GPUs among the workers.
         sources: folders of the user's own code, whose Python files are sent to the workers.
         gpus: number of (logical) GPUs of the cluster to start; None to detect them.
+        process: what runs in the worker processes; None for what `RayEvaluator` needs.
 
     Attributes:
         workers: the number of workers.
@@ -67,6 +69,7 @@ class Cluster:
         gpus_per_worker: float | None = None,
         sources: Sequence[Path] = (),
         gpus: int | None = None,
+        process: type | None = None,
     ) -> None:
         self._undo = ExitStack()
         self._spare: list[ActorHandle] = []
@@ -74,7 +77,7 @@ class Cluster:
             environment = self._connect(address, sources, {"num_cpus": workers, "num_gpus": gpus})
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self.workers, self.gpus_per_worker = share_out(nodes, workers, gpus_per_worker)
-            self._process = ray.remote(_Process).options(
+            self._process = ray.remote(process or _Process).options(
                 num_cpus=1, num_gpus=self.gpus_per_worker, max_restarts=0, max_task_retries=0, runtime_env=environment
             )
             # Now, because a process needs some seconds to import what it needs.
@@ -151,7 +154,7 @@ class RayEvaluator(Evaluator):
     def __init__(self, cluster: Cluster, stage: Stage, policy: Policy) -> None:
         self._cluster = cluster
         self._policy = policy
-        self._parts = [_put((stage.fitness, stage.genomes), "fitness"), _put(stage.data, "data")]
+        self._parts = [put((stage.fitness, stage.genomes), "fitness"), put(stage.data, "data")]
         self._placed = time.monotonic()  # when there was last a worker on a node
         self._false_starts = 0
         self._workers = [_Worker(cluster.hire()) for _ in range(cluster.workers)]
@@ -241,7 +244,7 @@ class RayEvaluator(Evaluator):
     def _lost(self, worker: _Worker, error: RayError, batches: Batches | None) -> None:
         """Deal with the death of a worker."""
         self._replace(worker)
-        message = _cause_of_death(error)
+        message = cause_of_death(error)
         time.sleep(0.1)  # the processes of a node do not all die in the same instant
         left = worker.node != "" and has_left(worker.node, ray.nodes())
         if worker.phase is _Phase.BUSY and left:
@@ -380,21 +383,3 @@ def _contained() -> Iterator[None]:
             os.environ.update({name: environment[name]} if name in environment else {})
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
-
-
-def _put(part: object, what: str) -> ray.ObjectRef:
-    try:
-        return ray.put(part)
-    except Exception as error:
-        # Ray's own error says only that something cannot be serialized; its cause says what.
-        reason = one_line(error.__cause__ or error)
-        raise PluginError(f"the {what} cannot be sent to workers: {reason}; make what resists in prepare()") from None
-
-
-def _cause_of_death(error: RayError) -> str:
-    """Return what Ray knows of the end of a process, without its advice."""
-    detail = re.search(r"exit detail: (.*?)(?: Some common causes.*)?$", str(error), re.DOTALL)
-    text = detail.group(1).strip() if detail else one_line(error)
-    if "End of file" in text:
-        return "its process died without a word, as by os._exit, a signal, a fault in native code or a lack of memory"
-    return f"its process died: {text}"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evosparse.nets.modules import Activation, activation_module, perceptron
+from evosparse.nets.modules import PerceptronActivation, hidden_activations, perceptron
 from evosparse.nets.plan import Step, perceptron_plan, positions
 from evosparse.nets.randomness import Purpose, torch_seed
 from evosparse.nets.slots import Role, perceptron_roles
@@ -110,15 +110,17 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class MultilayerPerceptron(Network):
-    """Fully connected layers with one activation; what the fast kernels train.
+    """Fully connected layers with an activation between; what the fast kernels train.
 
     Args:
         widths: (layers + 1,) units of the input, the hidden layers and the output.
         activation: of the hidden layers.
+        slope: of ``all_relu``.
     """
 
     widths: tuple[int, ...]
-    activation: Activation
+    activation: PerceptronActivation
+    slope: float | None = None
 
     def module_values(self, seeds: Sequence[int]) -> Iterator[Mapping[str, np.ndarray]]:
         # Its layers draw nothing but their own values: one module that draws them anew, layer after layer, will do.
@@ -132,7 +134,11 @@ class MultilayerPerceptron(Network):
 
 
 def multilayer_perceptron(
-    input_shape: Sequence[int], classes: int, hidden: Sequence[int], activation: Activation = "relu"
+    input_shape: Sequence[int],
+    classes: int,
+    hidden: Sequence[int],
+    activation: PerceptronActivation = "relu",
+    slope: float | None = None,
 ) -> MultilayerPerceptron:
     """Describe a multilayer perceptron; inputs of any shape are flattened.
 
@@ -141,6 +147,7 @@ def multilayer_perceptron(
         classes: number of outputs.
         hidden: units of each hidden layer.
         activation: of the hidden layers.
+        slope: of ``all_relu`` (see `modules.hidden_activations`).
     """
     widths = (math.prod(input_shape), *hidden, classes)
     names = [*(f"hidden{number}" for number in range(1, len(hidden) + 1)), "output"]
@@ -150,11 +157,12 @@ def multilayer_perceptron(
         layers=tuple(Layer(name, (widths[i + 1], widths[i])) for i, name in enumerate(names)),
         unmasked={f"{name}.bias": (width,) for name, width in zip(names, widths[1:], strict=True)},
         positions=(1,) * len(names),
-        build=partial(perceptron, widths, activation),
-        plan=perceptron_plan(widths, activation_module(activation)),
+        build=partial(perceptron, widths, activation, slope),
+        plan=perceptron_plan(widths, hidden_activations(activation, len(hidden), slope)),
         slots=perceptron_roles(len(hidden)),
         widths=widths,
         activation=activation,
+        slope=slope,
     )
 
 

@@ -11,6 +11,8 @@ from torch import nn
 from evosparse.nets.slots import Slot
 
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "elu", "leaky_relu", "silu", "selu", "softplus", "mish"]
+PerceptronActivation = Activation | Literal["all_relu"]
+SLOPE = 0.6  # of All-ReLU, as published for Fashion-MNIST
 LENET5_MINIMUM = 16  # pixels a side: two valid 5x5 convolutions and two halvings leave one position
 CNN_MINIMUM = 10  # the same for 3x3 convolutions
 
@@ -33,17 +35,36 @@ def activation_module(name: Activation) -> nn.Module:
     return _MODULES[name]()
 
 
-def perceptron(widths: Sequence[int], activation: Activation) -> nn.Sequential:
+def hidden_activations(name: PerceptronActivation, hidden: int, slope: float | None = None) -> list[nn.Module]:
+    """Return the activation behind each hidden layer of a multilayer perceptron.
+
+    All-ReLU (Curci et al., arXiv 2102.01732) is x above zero, and below -slope x in even layers and slope x in odd ones.
+    The input is layer 1: behind the first hidden layer negative numbers become positive.
+
+    Args:
+        name: of the activation.
+        hidden: number of hidden layers.
+        slope: of ``all_relu``; `SLOPE` if not given.
+    """
+    if name != "all_relu":
+        return [activation_module(name) for _ in range(hidden)]
+    slope = SLOPE if slope is None else slope
+    return [nn.LeakyReLU(slope if layer % 2 else -slope) for layer in range(2, hidden + 2)]
+
+
+def perceptron(widths: Sequence[int], activation: PerceptronActivation, slope: float | None = None) -> nn.Sequential:
     """Build a multilayer perceptron as an ordinary module, with dropout layers that are off.
 
     Args:
         widths: (layers + 1,) units of the input, the hidden layers and the output.
         activation: of the hidden layers.
+        slope: of ``all_relu``.
     """
+    activations = hidden_activations(activation, len(widths) - 2, slope)
     parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     for number, (inputs, outputs) in enumerate(zip(widths[:-2], widths[1:-1], strict=True), start=1):
         parts[f"hidden{number}"] = nn.Linear(inputs, outputs)
-        parts[f"activation{number}"] = activation_module(activation)
+        parts[f"activation{number}"] = activations[number - 1]
         parts[f"dropout{number}"] = nn.Dropout(0.0)
     parts["output"] = nn.Linear(widths[-2], widths[-1])
     return nn.Sequential(parts)

@@ -9,11 +9,11 @@ import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
-from evosparse.nets.architectures import Connections, MultilayerPerceptron
+from evosparse.nets.architectures import Connections, Layer, MultilayerPerceptron
 from evosparse.nets.dropout import perceptron_dropout
 from evosparse.nets.kernel import Fill, only_if_equal, padded
 from evosparse.nets.losses import LossName, total_loss
-from evosparse.nets.modules import activation_module
+from evosparse.nets.modules import hidden_activations
 from evosparse.nets.randomness import Seeds
 from evosparse.nets.slots import Activations
 from evosparse.nets.stack import Stack
@@ -50,18 +50,13 @@ class PerceptronKernel:
         self._noise = only_if_equal([seed.noise for seed in seeds])
         self._dropout = dropout
         self._product = _LowPrecisionLinear if low_precision else _StackedLinear
-        self._activation = activation_module(network.activation)
+        self._activations = hidden_activations(network.activation, len(network.widths) - 2, network.slope)
         self._own = activations
         self._weights: list[Stack] = []
         self._biases: list[Stack] = []
         self.stacks: dict[str, Stack] = {}
         for layer in network.layers:
-            n_out, n_in = layer.shape
-            weight = Stack(layer.shape, layer.shape, (padded(n_out), padded(n_in)), self._population, masked=True)
-            bias = Stack((n_out,), (1, n_out), (1, padded(n_out)), self._population, masked=False)
-            self.stacks |= {layer.parameter: weight, f"{layer.name}.bias": bias}
-            self._weights.append(weight)
-            self._biases.append(bias)
+            self._add(layer)
         fill(self.stacks)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
@@ -81,6 +76,15 @@ class PerceptronKernel:
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return nothing: perceptrons have no buffers."""
         return {}
+
+    def _add(self, layer: Layer) -> None:
+        """Make the stacks of a layer."""
+        n_out, n_in = layer.shape
+        weight = Stack(layer.shape, layer.shape, (padded(n_out), padded(n_in)), self._population, masked=True)
+        bias = Stack((n_out,), (1, n_out), (1, padded(n_out)), self._population, masked=False)
+        self.stacks |= {layer.parameter: weight, f"{layer.name}.bias": bias}
+        self._weights.append(weight)
+        self._biases.append(bias)
 
     def _forward(self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None) -> torch.Tensor:
         hidden = self._inputs(x)
@@ -126,7 +130,7 @@ class PerceptronKernel:
 
     def _activate(self, place: int, hidden: torch.Tensor) -> torch.Tensor:
         if self._own is None:
-            return self._activation(hidden)
+            return self._activations[place](hidden)
         return self._own.apply(place, self._existing(place, hidden), slice(0, self._population), None)
 
     def _existing(self, place: int, hidden: torch.Tensor) -> torch.Tensor:

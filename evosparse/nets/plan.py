@@ -82,17 +82,17 @@ class Dropout:
 Step = Weighted | Elementwise | Pooling | Dropout
 
 
-def perceptron_plan(widths: Sequence[int], activation: nn.Module) -> tuple[Step, ...]:
+def perceptron_plan(widths: Sequence[int], activations: Sequence[nn.Module]) -> tuple[Step, ...]:
     """Return the steps of a multilayer perceptron, without building its dense weights.
 
     Args:
         widths: (layers + 1,) units of the input, the hidden layers and the output.
-        activation: of the hidden layers.
+        activations: (hidden layers,) of each.
     """
     steps: list[Step] = []
     for number, (inputs, outputs) in enumerate(zip(widths[:-2], widths[1:-1], strict=True), start=1):
         layer = Weighted(f"hidden{number}", linear(inputs, outputs), True)
-        steps += [layer, Elementwise(activation), Dropout(0.0, (outputs,))]
+        steps += [layer, Elementwise(activations[number - 1]), Dropout(0.0, (outputs,))]
     return _rectified([*steps, Weighted("output", linear(widths[-2], widths[-1]), True)])
 
 

@@ -5,6 +5,7 @@ A network's result depends on its connections, its seeds, the data and the specs
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -49,7 +50,7 @@ class Population:
         total_epochs: length of the whole training, for the learning-rate schedule.
         device: where to compute; CUDA where it is available if not given.
         dropout: instead of the one in ``training``.
-        kernel: instead of the one in ``training``. Where that is ``auto``, the densest network decides (see
+        kernel: instead of the one in ``training``. Where that is ``auto``, the network with most weights decides (see
             `choose_kernel`), and with it the last bits of all: name a kernel where populations are to be compared.
         activations: of each network, in place of the architecture's; the kernel must be dense.
 
@@ -277,10 +278,15 @@ class Population:
         """Return the kernel of the training, or what its ``auto`` stands for with these connections."""
         if self._training.kernel != "auto" or self._training.max_norm is not None:
             return "dense" if self._training.max_norm is not None else self._training.kernel
-        counts = [
-            max(layer.size if own[index] is None else len(own[index]) for own in connections)
-            for index, layer in enumerate(self.network.layers)
-        ]
+        layers = self.network.layers
+        most = max(
+            sum(layer.size if own is None else len(own) for layer, own in zip(layers, every, strict=True))
+            for every in connections
+        )
+        # As if spread evenly: where budgets are of the whole network, each mask has other counts in its layers, and which
+        # kernel trains one, and with it the last bits, must not depend on the masks beside it.
+        size = sum(layer.size for layer in layers)
+        counts = [math.ceil(layer.size * most / size) for layer in layers]
         return choose_kernel(self.network, counts, self._training.precision, self._device)
 
     def _use(self, kernel: KernelName, connections: Sequence[Connections], fill: Fill) -> None:
@@ -331,7 +337,7 @@ class Population:
     def _train_epoch(
         self, x: torch.Tensor, y: torch.Tensor, absolute: bool, before_step: BeforeStep | None
     ) -> None:
-        order, batch = self._order(len(x)), self._training.batch
+        order, batch = self._order(len(x), self.epochs_done), self._training.batch
         starts = range(0, len(x), batch)
         for number, start in enumerate(starts):
             rows = order[..., start : start + batch]
@@ -344,22 +350,26 @@ class Population:
                 stack.clear(gradient)
                 if self._gradients is not None:
                     self._gradients[index] += gradient.abs() if absolute else gradient
-            share = self._training.schedule.share(self.epochs_done + number / len(starts), self._total_epochs)
-            set_learning_rate(self._optimizer, self._training.learning_rate * share)
-            if self._training.unscaled_decay:
-                for stack in self._kernel.stacks.values():
-                    stack.values.detach().mul_(1 - self._training.unscaled_decay)
-            self._optimizer.step()
-            if self._training.max_norm is not None:
-                for stack in self._layers:
-                    stack.limit(self._training.max_norm)
-            self.steps += 1
+            self._update(self.epochs_done + number / len(starts))
         self.epochs_done += 1
 
-    def _order(self, examples: int) -> torch.Tensor:
-        """Return this epoch's permutation of the examples, (n,) or one for each network."""
+    def _update(self, epochs: float, factor: float = 1.0) -> None:
+        """Let the optimizer step, at so many times the learning rate that it has after so many epochs."""
+        share = self._training.schedule.share(epochs, self._total_epochs)
+        set_learning_rate(self._optimizer, self._training.learning_rate * share * factor)
+        if self._training.unscaled_decay:
+            for stack in self._kernel.stacks.values():
+                stack.values.detach().mul_(1 - self._training.unscaled_decay)
+        self._optimizer.step()
+        if self._training.max_norm is not None:
+            for stack in self._layers:
+                stack.limit(self._training.max_norm)
+        self.steps += 1
+
+    def _order(self, examples: int, epoch: int) -> torch.Tensor:
+        """Return an epoch's permutation of the examples, (n,) or one for each network."""
         seeds = only_if_equal([seed.order for seed in self._seeds])
-        drawn = {seed: generator(seed, Purpose.ORDER, self.epochs_done).permutation(examples) for seed in set(seeds)}
+        drawn = {seed: generator(seed, Purpose.ORDER, epoch).permutation(examples) for seed in set(seeds)}
         order = np.stack([drawn[seed] for seed in seeds])
         return torch.from_numpy(order[0] if len(seeds) == 1 else order).to(self._device)
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from evosparse.errors import PluginError, SpecError
 from evosparse.nets.architectures import Network, multilayer_perceptron
 from evosparse.nets.inspection import inspect_module
-from evosparse.nets.modules import CNN_MINIMUM, LENET5_MINIMUM, Activation, cnn, lenet5
+from evosparse.nets.modules import CNN_MINIMUM, LENET5_MINIMUM, PerceptronActivation, cnn, lenet5
 from evosparse.plugins import resolve
 from evosparse.section import Section, bare_string
 
@@ -27,7 +27,9 @@ class NetworkSpec(Section):
         name: ``mlp``, ``lenet300`` (an mlp with hidden layers of 300 and 100 units), ``fcn`` (with seven of 32 units),
             ``lenet5`` (see `modules.lenet5`) or ``cnn`` (see `modules.cnn`).
         hidden: units of each hidden layer, for ``mlp`` alone; 64 and 32 if not given.
-        activation: of all layers but the last, for the named networks; relu if not given.
+        activation: of all layers but the last, for the named networks; relu if not given. ``all_relu`` (see
+            `modules.hidden_activations`) is of multilayer perceptrons alone.
+        slope: of ``all_relu``; 0.6 if not given.
         module: instead of a name, the user's factory, ``path/to/file.py:factory`` or ``package.module:factory``; it is
             called factory(input_shape, classes, **parameters) and returns a torch.nn.Module.
         parameters: further arguments of the factory.
@@ -35,7 +37,8 @@ class NetworkSpec(Section):
 
     name: Literal["mlp", "lenet300", "fcn", "lenet5", "cnn"] | None = None
     hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
-    activation: Activation | None = None
+    activation: PerceptronActivation | None = None
+    slope: float | None = Field(default=None, ge=0)
     module: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -52,6 +55,10 @@ class NetworkSpec(Section):
             raise ValueError(f"parameters are those of a module's factory; {self.name} takes none")
         if self.activation is not None and self.module is not None:
             raise ValueError("a module chooses its own activations; hand them to its factory as parameters")
+        if self.activation == "all_relu" and self.name in _IMAGES:
+            raise ValueError(f"all_relu is of multilayer perceptrons alone; {self.name} takes another activation")
+        if self.slope is not None and self.activation != "all_relu":
+            raise ValueError("slope is that of activation: all_relu; write it, or leave slope out")
         return self
 
 
@@ -82,7 +89,7 @@ def build(spec: NetworkSpec, input_shape: Sequence[int], classes: int, base: Pat
         _expect_image(spec.name, shape, minimum)
         return inspect_module(partial(factory, shape, classes, activation), shape, classes, spec.name)
     hidden = _HIDDEN[spec.name] if spec.hidden is None else spec.hidden
-    return multilayer_perceptron(shape, classes, hidden, activation)
+    return multilayer_perceptron(shape, classes, hidden, activation, spec.slope)
 
 
 def _expect_image(name: str, shape: tuple[int, ...], minimum: int) -> None:

@@ -53,6 +53,14 @@ def best_of_all(scores: Sequence[NDArray[np.floating]], count: int) -> list[NDAr
     return [kept[first:last] - start for first, last, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)]
 
 
+def free(existing: Positions, size: int, allowed: Positions | None = None) -> Positions:
+    """Return the flat indices of a layer of so many weights at which none exists, of all or of those that are allowed."""
+    empty = np.ones(size, dtype=bool)
+    empty[existing] = False
+    return np.flatnonzero(empty) if allowed is None else allowed[empty[allowed]]
+
+
 def random_positions(size: int, count: int, rng: np.random.Generator) -> Positions:
     """Draw sorted flat indices of a layer, each set of that many equally likely."""
-    return np.sort(rng.permutation(size)[:count]) if count < size else np.arange(size)
+    # Not the head of a permutation, which takes as long as the layer is large, and most of the time of a sparse exchange.
+    return np.sort(rng.choice(size, count, replace=False, shuffle=False)) if count < size else np.arange(size)

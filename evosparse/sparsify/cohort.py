@@ -37,22 +37,28 @@ class Replicate:
         number: of the repetition; equal numbers share initial weights, order of examples and noise in all methods.
         sparsity: share of the weights that shall not exist.
         seed: of the whole campaign.
+        worker: which of those that train it together; the first one's randomness is that of who trains alone.
     """
 
     number: int
     sparsity: float
     seed: int = 0
+    worker: int = 0
 
     @property
     def key(self) -> SeedKey:
         """The key of all randomness of the method, as far as `seeds` is not meant."""
-        return SeedKey(self.seed).child("sparsify", self.number)
+        return SeedKey(self.seed).child("sparsify", self.number, *self._worker)
 
     @property
     def seeds(self) -> Seeds:
         """Initial weights, order and noise, as those of a campaign over masks with the same seed."""
-        root = SeedKey(self.seed)
-        return Seeds(*(root.child(part, self.number).integer() for part in ("weights", "order", "noise")))
+        root, own = SeedKey(self.seed), {"weights": (), "order": self._worker, "noise": self._worker}
+        return Seeds(*(root.child(part, self.number, *worker).integer() for part, worker in own.items()))
+
+    @property
+    def _worker(self) -> tuple[int, ...]:
+        return (self.worker,) if self.worker else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +155,7 @@ class Cohort:
         training: TrainingSpec | None = None,
         redraw: bool = False,
         states: Sequence[State] | None = None,
+        kind: type[Population] = Population,
     ) -> None:
         """Begin a training with a fresh optimizer, from the initial weights or from given ones.
 
@@ -158,13 +165,14 @@ class Cohort:
             training: in place of the cohort's.
             redraw: draw other initial weights than the first.
             states: what the networks begin with, in place of initial weights.
+            kind: of the population.
         """
         seeds = [replicate.seeds for replicate in self.replicates]
         if redraw:
             weights = [replicate.key.child("redrawn weights").integer() for replicate in self.replicates]
             seeds = [Seeds(own, seed.order, seed.noise) for own, seed in zip(weights, seeds, strict=True)]
         training = training or self.training
-        self.population = Population(
+        self.population = kind(
             self.network, connections, seeds, training, self.initialisation, max(1, epochs), self.device
         )
         for number, state in enumerate(states or ()):
@@ -176,6 +184,7 @@ class Cohort:
         final: bool = False,
         before_step: Callable | None = None,
         after_epoch: Callable[[int], None] | None = None,
+        train: Callable[[int], None] | None = None,
     ) -> None:
         """Train, epoch by epoch.
 
@@ -184,11 +193,14 @@ class Cohort:
             final: the networks have the sparsity they shall have: the best epoch is chosen among these.
             before_step: see `nets.population.BeforeStep`.
             after_epoch: called with the number of each epoch but the last, after it.
+            train: what trains an epoch, whose number it is given, in place of the population itself.
         """
         for epoch in range(epochs):
-            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))])
-            self.population.train(self.train.x, self.train.y, 1, before_step=before_step)
-            self.epochs_trained += 1
+            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))], epochs=1)
+            if train is None:
+                self.population.train(self.train.x, self.train.y, 1, before_step=before_step)
+            else:
+                train(epoch)
             if final:
                 self._choose()
             if after_epoch is not None and epoch < epochs - 1:
@@ -200,13 +212,19 @@ class Cohort:
             self.population.cut(connections)
             self.forget_choice()
 
-    def charge(self, multiply_adds: Sequence[float]) -> None:
-        """Add to the costs of each network's training."""
+    def charge(self, multiply_adds: Sequence[float], epochs: int = 0) -> None:
+        """Add to the costs of each network's training, and to the epochs that all were trained."""
         self.costs += multiply_adds
+        self.epochs_trained += epochs
 
     def charge_dense(self, numbers: Sequence[int], examples: int, passes: float = 3) -> None:
         """Add the costs of so many dense passes, of which a gradient takes three."""
         self.costs[list(numbers)] += passes * self.network.multiply_adds([None] * len(self.network.layers)) * examples
+
+    def charge_sparse(self, numbers: Sequence[int], examples: int, passes: float = 1) -> None:
+        """Add the costs of so many passes over the weights that exist now."""
+        for number in numbers:
+            self.costs[number] += passes * self._multiply_adds(number) * examples
 
     def sample(self, number: int, examples: int, *purpose: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw training examples for a score, the same for equal replicates.
@@ -235,8 +253,16 @@ class Cohort:
             for number in range(len(self))
         ]
 
+    def qualities(self, number: int) -> np.ndarray:
+        """Return the (epochs,) validation accuracies that a network had, or negative losses where there are none.
+
+        Of the epochs from which the best one is chosen.
+        """
+        return np.array([quality[number] for quality in self._qualities])
+
     def forget_choice(self) -> None:
         """Choose the best epoch anew from here on: those before were of networks with more weights."""
+        self._qualities: list[np.ndarray] = []
         self._best = np.full(len(self), -np.inf)
         self._selected: list[State] = [{}] * len(self)
         self._chosen = False
@@ -246,6 +272,7 @@ class Cohort:
         evaluation = self.population.evaluate(self.validation.x, self.validation.y)
         quality = -evaluation.loss if np.isnan(evaluation.accuracy).all() else evaluation.accuracy
         quality = np.where(np.isnan(quality), -np.inf, quality)
+        self._qualities.append(quality)
         for number in np.flatnonzero((quality > self._best) | (not self._chosen)):
             self._selected[number] = self.population.state(int(number))
         self._best = np.maximum(self._best, quality)

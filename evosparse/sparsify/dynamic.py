@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from evosparse.nets import Connections
+from evosparse.nets import Connections, Network
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
-from evosparse.sparsify.budget import Positions, best, random_positions
+from evosparse.sparsify.budget import Positions, best, free, random_positions
 from evosparse.sparsify.cohort import Cohort
 
 T = TypeVar("T")
@@ -75,6 +76,9 @@ class Dynamic(Sparsifier):
     regrow: Literal["keep", "reinit"] = "reinit"
     exchange_last: bool = True
 
+    def expect_fitting(self, network: Network, sparsity: float) -> None:
+        counts(network.layers, sparsity, self.distribution)
+
     def kept(self, values: np.ndarray, count: int) -> np.ndarray:
         """Return the places of the weights that stay, ascending: those of greatest magnitude.
 
@@ -124,20 +128,11 @@ class Dynamic(Sparsifier):
 
     def train(self, cohort: Cohort) -> None:
         """Train what the cohort has begun, exchanging connections on the way."""
-        epochs = cohort.epochs
-        batches = math.ceil(len(cohort.train.x) / cohort.training.batch)
-        last = self.until * epochs * batches
-        every = self.every
-
+        epochs, every = cohort.epochs, self.every
         if every is None or not self.fraction:
-
-            def after_epoch(epoch: int) -> None:
-                done = (epoch + 1) * batches
-                if self.fraction and done <= last:
-                    self.update(Exchange(cohort, epoch, min(epochs * batches, done + batches) > last), done / last)
-
-            cohort.advance(epochs, final=True, after_epoch=after_epoch)
+            cohort.advance(epochs, final=True, after_epoch=partial(self.after_epoch, cohort))
             return
+        last = self.until * epochs * math.ceil(len(cohort.train.x) / cohort.training.batch)
 
         def before_step(minibatch: Minibatch) -> bool:
             step = cohort.population.steps
@@ -147,6 +142,12 @@ class Dynamic(Sparsifier):
             return self.replaces_step
 
         cohort.advance(epochs, final=True, before_step=before_step)
+
+    def after_epoch(self, cohort: Cohort, epoch: int) -> None:
+        """Exchange connections after an epoch that is not the last, if it is time."""
+        last = self.until * cohort.epochs
+        if self.fraction and epoch + 1 <= last:
+            self.update(Exchange(cohort, epoch, min(cohort.epochs, epoch + 2) > last), (epoch + 1) / last)
 
     def share(self, progress: float) -> float:
         """Return the share of weights that is exchanged.
@@ -180,13 +181,14 @@ class Dynamic(Sparsifier):
     ) -> tuple[Positions, Positions]:
         """Return a layer's connections afterwards, and those of them that begin anew."""
         cohort = exchange.cohort
-        allowed = _allowed(cohort, number)[layer]
+        allowed = None if cohort.allowed is None else cohort.allowed[number][layer]
+        places = cohort.network.layers[layer].size if allowed is None else len(allowed)
         last = layer == len(cohort.network.layers) - 1
-        count = 0 if last and not self.exchange_last else min(round(share * len(existing)), len(allowed) - len(existing))
+        count = 0 if last and not self.exchange_last else min(round(share * len(existing)), places - len(existing))
         if not count:
             return existing, existing[:0]
         kept = existing[self.kept(cohort.population.weights(layer, number), count)]
-        candidates = np.setdiff1d(allowed, kept, assume_unique=True)
+        candidates = free(kept, cohort.network.layers[layer].size, allowed)
         grown = self.grown(exchange, number, layer, candidates, len(existing) - len(kept))
         anew = np.setdiff1d(grown, existing, assume_unique=True) if self.regrow == "keep" else np.sort(grown)
         return np.sort(np.concatenate([kept, grown])), anew

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from evosparse.nets import Connections
+from evosparse.nets import Connections, Network
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
 from evosparse.sparsify.budget import Positions, best, best_of_all
@@ -86,6 +86,10 @@ class Pruning(Sparsifier):
 
     def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
         """Do something with what a cut left; by default nothing. The cohort's population may be replaced."""
+
+    def expect_fitting(self, network: Network, sparsity: float) -> None:
+        if self.scope == "layer":
+            counts(network.layers, sparsity, self.distribution)
 
     def rounds_of(self, cohort: Cohort) -> int:
         """Return the number of cuts."""
