@@ -64,8 +64,8 @@ class StartSpec(Section):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A name for each method: its own, with a number behind it where another has the same."""
-        names = [method.method for method in self.methods]
+        """A name for each method: its own with what is not by default, and a number behind it where another has the same."""
+        names = [method.label for method in self.methods]
         turns = [names[: place + 1].count(name) for place, name in enumerate(names)]
         return tuple(f"{name} {turn}" if turn > 1 else name for name, turn in zip(names, turns, strict=True))
 

@@ -179,8 +179,8 @@ def test_a_method_that_leaves_another_number_of_weights_is_refused(blobs: DataSe
 
 
 def test_equal_names_get_numbers_and_short_forms_are_sections() -> None:
-    spec = masks.Genetic(start=["snip", {"method": "snip", "examples": 30}]).start
-    assert spec.labels == ("snip", "snip 2") and spec.epochs == 10
+    spec = masks.Genetic(start=["snip", {"method": "snip", "examples": 30}, "snip"]).start
+    assert spec.labels == ("snip", "snip examples=30", "snip 2") and spec.epochs == 10
     assert masks.Genetic(start="snip").start == masks.Genetic(start={"methods": ["snip"]}).start
 
 
