@@ -195,3 +195,28 @@ def test_a_campaign_file_with_a_bad_start_is_refused_in_one_line(
     said = evosparse("run", file, "--set", f"search.start={start}", "--out", tmp_path / "run")
     assert said.code == 2 and told in said.err and "search.start" in said.err and len(said.err.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+OWN = """
+from evosparse.sparsify import Pruning
+from typing import Literal
+
+
+class Last(Pruning):
+    method: Literal["last"] = "last"
+
+    def scores(self, cohort, number, connections, turn):
+        return [own.astype(float) for own in connections]
+"""
+
+
+def test_a_users_own_method_can_be_a_start_and_is_found_again(forgetful: Path, evosparse: Evosparse) -> None:
+    (forgetful / "own_start.py").write_text(OWN)
+    (forgetful / "started.yaml").write_text(
+        "name: started\nkind: masks\ndata: wine\nnetwork: {name: mlp, hidden: [8]}\nstop: {generations: 1}\n"
+        "search: {method: genetic, population: 4, start: ['own_start.py:Last', random], distribution: {distribution: er}}\n"
+        "evaluation: {workers: 0}\nexamination: {epochs: 1, seeds: 1, baselines: []}\n"
+    )
+    said = evosparse("run", forgetful / "started.yaml", "--out", forgetful / "run", "--quiet")
+    assert said.code == 0 and "start last" in said.out
+    assert evosparse("resume", forgetful / "run", "--generations", 2, "--workers", 0, "--quiet").code == 0
