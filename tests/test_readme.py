@@ -88,8 +88,9 @@ def test_the_tour_runs(place: Path) -> None:
 
 def test_the_commands_about_published_methods_run(place: Path) -> None:
     published, evolved, table, shown = run_block("sparsify", place)
-    assert "rigl 0.95" in published and "start snip" in evolved and "method:" in shown
-    assert all(word in table for word in ("snip 0.95", "winner", "start snip", "p (signs)")) and "dense" not in table
+    assert "rigl every=20 0.95" in published and "start snip" in evolved and "method:" in shown
+    assert all(word in table for word in ("snip 0.95", "winner", "start snip", "p (signs)"))
+    assert "dense" not in table and "note" not in table
 
 
 def test_the_commands_about_activation_functions_run(place: Path) -> None:

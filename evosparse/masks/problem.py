@@ -17,8 +17,10 @@ from evosparse.engine.problem import Problem, Stage
 from evosparse.engine.seeds import SeedKey
 from evosparse.masks.examination import ExaminationBench, ExaminationSpec, Examiner, MaskTrial
 from evosparse.masks.genome import Mask
-from evosparse.masks.methods import AnyMethod, KStarts
+from evosparse.masks.methods import AnyMethod, KStarts, Method
+from evosparse.masks.methods.base import StartedMethod
 from evosparse.masks.operators import random_mask
+from evosparse.masks.starts import StartSpec
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets import (
     InitialisationSpec,
@@ -134,13 +136,18 @@ class MaskProblem(Problem):
         self.bench = Workbench(
             data.search, network, training, spec.initialisation, spec.individual_weights, spec.search.freezes
         )
-        self.search = spec.search.search(self.bench)
+        method, start = spec.search, spec.search.start if isinstance(spec.search, StartedMethod) else None
+        if start is not None:
+            start = start.imported(base)
+            method = method.model_copy(update={"start": start})
+        self.search = method.search(self.bench)
         fitness = self._fitness(spec, own, base)
         self.stage = Stage(fitness, self.bench, Mask)
         self.examination = Stage(Examiner(), ExaminationBench(self.bench, data.test), MaskTrial)
         self.data_hash = data.hash
-        self.notes = (*spec.search.notes, *_choices(spec))
-        users = [thing for thing in (getattr(fitness, "function", fitness), getattr(network.build, "func", network.build)) if thing is not None]
+        self.notes = (*spec.search.notes, *_choices(method, spec.training), *_beginning(start))
+        starting = [] if start is None else [type(one) for one in start.methods]
+        users = starting + [thing for thing in (getattr(fitness, "function", fitness), getattr(network.build, "func", network.build)) if thing is not None]
         self.sources = local_folders(users)
 
     def _fitness(self, spec: MaskSpec, own: Fitness | Callable | None, base: Path | None) -> Fitness:
@@ -213,17 +220,21 @@ def _with_kernel(training: TrainingSpec, counts: Sequence[int], network: Network
     return training
 
 
-def _choices(spec: MaskSpec) -> list[str]:
-    method = spec.search.model_dump(mode="json")
-    chosen = ", ".join(f"{name} {value}" for name, value in method.items() if not isinstance(value, (dict, list)))
-    notes = [f"search: {chosen}; trained with {spec.training.optimizer}, on which how far a weight moves depends"]
-    start = getattr(spec.search, "start", None)
-    if start is not None:
-        notes.append(
-            f"start: masks of {', '.join(start.labels)}, each after a training of {start.epochs} epochs if the method trains; "
-            "start_epochs and start_multiply_adds are what they cost beside the evaluations"
-        )
-    return notes
+def _choices(method: Method, training: TrainingSpec) -> list[str]:
+    values = method.model_dump(mode="json", exclude={"start"}).items()
+    chosen = ", ".join(f"{name} {value}" for name, value in values if not isinstance(value, (dict, list)))
+    return [f"search: {chosen}; trained with {training.optimizer}, on which how far a weight moves depends"]
+
+
+def _beginning(start: StartSpec | None) -> list[str]:
+    if start is None:
+        return []
+    own = dict.fromkeys(f"{method.method}: {note}" for method in start.methods for note in method.notes)
+    return [
+        f"start: masks of {', '.join(start.labels)}, each after {start.epochs} epochs if the method trains; start_epochs and "
+        "start_multiply_adds are what they cost beside the evaluations",
+        *own,
+    ]
 
 
 def _spread(hall_of_fame: Sequence[Candidate], members: int, by_weights: bool) -> list[Candidate]:

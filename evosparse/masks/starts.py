@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -24,7 +25,7 @@ from evosparse.masks.genome import Mask, MaskLayer
 from evosparse.masks.workbench import Workbench
 from evosparse.nets import Seeds
 from evosparse.section import Section
-from evosparse.sparsify.base import Sparsifier
+from evosparse.sparsify.base import Sparsifier, UserMethod, as_method
 from evosparse.sparsify.cohort import Cohort, Replicate
 from evosparse.sparsify.problem import AnyMethod as AnySparsifier
 
@@ -36,12 +37,12 @@ class StartSpec(Section):
     """Published methods whose masks a search begins with; a bare list is that of the methods.
 
     Attributes:
-        methods: each a name, or a section with ``method: NAME`` and its parameters, as in campaigns of kind ``sparsify``.
-            They share generation zero evenly, each with several replicates.
+        methods: each a name, or a section with ``method: NAME`` and its parameters, as in campaigns of kind ``sparsify``;
+            ``path/to/file.py:Class`` names the user's own. They share generation zero evenly, each with several replicates.
         epochs: length of the training of methods that find their masks by training.
     """
 
-    methods: tuple[AnySparsifier, ...] = Field(min_length=1)
+    methods: tuple[AnySparsifier, ...]
     epochs: int = Field(10, ge=1)
 
     @model_validator(mode="before")
@@ -49,21 +50,39 @@ class StartSpec(Section):
     def _bare_list(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return {"methods": value}
-        one = isinstance(value, (str, Sparsifier)) or (isinstance(value, dict) and "method" in value)
+        one = isinstance(value, (str, Sparsifier, UserMethod)) or (isinstance(value, dict) and "method" in value)
         return {"methods": [value]} if one else value
 
     @field_validator("methods")
     @classmethod
-    def _leave_masks(cls, value: tuple[Sparsifier, ...]) -> tuple[Sparsifier, ...]:
-        for method in value:
-            if method.dense:
+    def _leave_masks(cls, value: tuple[Sparsifier | UserMethod, ...]) -> tuple[Sparsifier | UserMethod, ...]:
+        if not value:  # a least length of the field would complain beside whatever is wrong with a method
+            raise ValueError("expected at least one method: name one, or leave start out")
+        own = tuple(UserMethod.of(method) or method if isinstance(method, Sparsifier) else method for method in value)
+        for method in own:
+            if isinstance(method, Sparsifier) and method.dense:
                 raise ValueError(f"{method.method} removes no weights: name a method that leaves a mask")
-        return value
+        return own
+
+    def imported(self, base: Path | None) -> StartSpec:
+        """Return the same with instances of the user's own methods.
+
+        Args:
+            base: folder of relative paths.
+
+        Raises:
+            BadInput: one is not there, or leaves no mask.
+        """
+        methods = [as_method(one.model_dump(), base) if isinstance(one, UserMethod) else one for one in self.methods]
+        for method in methods:
+            if method.dense:
+                raise SpecError(f"search.start: {method.method} removes no weights: name a method that leaves a mask")
+        return self.model_copy(update={"methods": tuple(methods)})
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A name for each method: its own, with a number behind it where another has the same."""
-        names = [method.method for method in self.methods]
+        """A name for each method: its own with what is not by default, and a number behind it where another has the same."""
+        names = [method.label for method in self.methods]
         turns = [names[: place + 1].count(name) for place, name in enumerate(names)]
         return tuple(f"{name} {turn}" if turn > 1 else name for name, turn in zip(names, turns, strict=True))
 
@@ -165,7 +184,7 @@ class Starts:
     """The masks of a generation zero.
 
     Args:
-        spec: the methods, which take turns.
+        spec: the methods, which take turns; the user's own are imported.
         bench: data, network and training of the search.
         totals: number of weights of each mask.
 

@@ -236,7 +236,7 @@ def _reference(rows: Sequence[ArmRow], runs: Sequence[str], against: str | None)
             if arm not in own:
                 raise BadInput(f"--against {against}: {run} has no arm {arm!r}: {nearest(arm, list(own))}")
             return own[arm]
-    raise BadInput(f"--against {against}: expected one of the runs that are compared, or RUN:ARM: {nearest(against, list(runs))}")
+    raise BadInput(f"--against {against}: expected one of the runs that are compared, or RUN:ARM: {nearest(against, runs)}")
 
 
 def _beside(row: ArmRow, reference: ArmRow) -> Difference | None:
@@ -247,13 +247,24 @@ def _beside(row: ArmRow, reference: ArmRow) -> Difference | None:
 
 
 def _notes(stores: Sequence[Store]) -> list[str]:
-    notes = []
+    documents = [store.header.document for store in stores]
+    # What campaigns of any kind may have in common; the kernel is chosen, and changes no more than last bits.
+    different = [
+        name
+        for name in ("network", "initialisation", "training")
+        if len({repr(_without_kernel(document[name])) for document in documents if name in document}) > 1
+    ]
+    notes = [f"the campaigns differ in {', '.join(different)}: so do their arms, whatever the methods"] if different else []
     if len({store.header.data_hash for store in stores}) > 1:
         notes.append("the campaigns have different data: their differences are not those of methods alone")
     seeds = list(dict.fromkeys(store.header.document.get("seed", 0) for store in stores))
     if len(seeds) > 1:
         notes.append(f"the campaigns have different seeds ({', '.join(map(str, seeds))}): equal replicates share nothing")
     return notes
+
+
+def _without_kernel(section: object) -> object:
+    return {key: value for key, value in section.items() if key != "kernel"} if isinstance(section, dict) else section
 
 
 def _facts(row: ArmRow) -> dict[str, object]:

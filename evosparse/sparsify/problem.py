@@ -58,10 +58,17 @@ class SparsifySpec(Section):
     network: NetworkSpec = Field(default_factory=lambda: NetworkSpec(name="mlp", hidden=(64, 32)))
     initialisation: InitialisationSpec = Field(default_factory=lambda: InitialisationSpec(mask_aware=False))
     training: TrainingSpec = Field(default_factory=TrainingSpec)
-    methods: tuple[AnyMethod, ...] = Field(("snip", "rigl"), min_length=1)
+    methods: tuple[AnyMethod, ...] = ("snip", "rigl")
     sparsities: tuple[Sparsity, ...] = Field((0.9,), min_length=1)
     seeds: int = Field(5, ge=1)
     epochs: int = Field(10, ge=1)
+
+    @field_validator("methods")
+    @classmethod
+    def _some(cls, value: tuple[Sparsifier, ...]) -> tuple[Sparsifier, ...]:
+        if not value:  # a least length of the field would complain beside whatever is wrong with a method
+            raise ValueError("expected at least one method, got an empty list: name one")
+        return value
 
     @field_validator("methods", "sparsities", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from console import Evosparse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,7 +160,7 @@ def test_between_keeps_an_exact_total_within_the_parents(
     [
         (lambda: masks.Genetic(start=["snap"]), "snip"),
         (lambda: masks.Genetic(start=["dense"]), "leaves a mask"),
-        (lambda: masks.Genetic(start=[]), "at least 1"),
+        (lambda: masks.Genetic(start=[]), "at least one"),
         (lambda: masks.Genetic(start=3), "start"),
         (lambda: masks.KStarts(start=["snip"]), "scope to 'global'"),
     ],
@@ -178,6 +179,44 @@ def test_a_method_that_leaves_another_number_of_weights_is_refused(blobs: DataSe
 
 
 def test_equal_names_get_numbers_and_short_forms_are_sections() -> None:
-    spec = masks.Genetic(start=["snip", {"method": "snip", "examples": 30}]).start
-    assert spec.labels == ("snip", "snip 2") and spec.epochs == 10
+    spec = masks.Genetic(start=["snip", {"method": "snip", "examples": 30}, "snip"]).start
+    assert spec.labels == ("snip", "snip examples=30", "snip 2") and spec.epochs == 10
     assert masks.Genetic(start="snip").start == masks.Genetic(start={"methods": ["snip"]}).start
+
+
+@pytest.mark.parametrize(
+    ("start", "told"), [("[snap]", "did you mean 'snip'"), ("[dense]", "removes no weights"), ("[{method: snip, exampels: 3}]", "'examples'")]
+)
+def test_a_campaign_file_with_a_bad_start_is_refused_in_one_line(
+    start: str, told: str, tmp_path: Path, evosparse: Evosparse
+) -> None:
+    file = tmp_path / "started.yaml"
+    file.write_text("name: started\nkind: masks\ndata: wine\nsearch: {method: genetic}\n")
+    said = evosparse("run", file, "--set", f"search.start={start}", "--out", tmp_path / "run")
+    assert said.code == 2 and told in said.err and "search.start" in said.err and len(said.err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+OWN = """
+from evosparse.sparsify import Pruning
+from typing import Literal
+
+
+class Last(Pruning):
+    method: Literal["last"] = "last"
+
+    def scores(self, cohort, number, connections, turn):
+        return [own.astype(float) for own in connections]
+"""
+
+
+def test_a_users_own_method_can_be_a_start_and_is_found_again(forgetful: Path, evosparse: Evosparse) -> None:
+    (forgetful / "own_start.py").write_text(OWN)
+    (forgetful / "started.yaml").write_text(
+        "name: started\nkind: masks\ndata: wine\nnetwork: {name: mlp, hidden: [8]}\nstop: {generations: 1}\n"
+        "search: {method: genetic, population: 4, start: ['own_start.py:Last', random], distribution: {distribution: er}}\n"
+        "evaluation: {workers: 0}\nexamination: {epochs: 1, seeds: 1, baselines: []}\n"
+    )
+    said = evosparse("run", forgetful / "started.yaml", "--out", forgetful / "run", "--quiet")
+    assert said.code == 0 and "start last" in said.out
+    assert evosparse("resume", forgetful / "run", "--generations", 2, "--workers", 0, "--quiet").code == 0

@@ -123,6 +123,18 @@ def test_what_cannot_be_compared_is_said(runs: tuple[Path, Path], tmp_path: Path
     assert len(found.notes) == 2 and "different data" in found.notes[0] and "(0, 4)" in found.notes[1]
 
 
+def test_campaigns_that_train_otherwise_are_named(tmp_path: Path) -> None:
+    sections = [{"rate": 0.1, "kernel": "packed"}, {"rate": 0.1, "kernel": "auto"}, {"rate": 0.2}]
+    folders = [
+        made(tmp_path / f"run{number}", {"winner": [0.5]}, {"kind": "masks", "search": {}, "training": training})
+        for number, training in enumerate(sections)
+    ]
+    with Store.open(folders[0]) as first, Store.open(folders[1]) as same, Store.open(folders[2]) as other:
+        assert compare([first, same]).notes == []
+        [note] = compare([first, other]).notes
+    assert "differ in training" in note
+
+
 def test_an_arm_of_another_measure_has_no_difference(runs: tuple[Path, Path], tmp_path: Path) -> None:
     folder = tmp_path / "cars"
     head = Header({"name": "cars", "kind": "topologies", "seed": 0}, "d", (), "/", {"reward": "max"})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-
 from pydantic import Field
 
 from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import Search
 from evosparse.masks.genome import Mask
 from evosparse.nets.sparsity import Distribution, LayerShape, counts
-from evosparse.masks.starts import Starts
+from evosparse.masks.starts import Starts, StartSpec
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.section import Section
 
@@ -82,6 +81,17 @@ class Method(Section):
     def notes(self) -> tuple[str, ...]:
         """What a reader of the results must know."""
         return ()
+
+
+class StartedMethod(Method):
+    """Parameters of a search that can begin with masks of published methods.
+
+    Attributes:
+        start: these methods; each mask has as many weights as the search asks for, distributed over the layers as its method
+            has it. By default generation zero is random.
+    """
+
+    start: StartSpec | None = None
 
 
 def within(mask: Mask, epochs: int, *before: Phase) -> tuple[Phase, ...]:

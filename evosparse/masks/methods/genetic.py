@@ -23,10 +23,10 @@ from evosparse.engine.search import State
 from evosparse.engine.seeds import SeedKey
 from evosparse.masks.fitness import TrainedFitness
 from evosparse.masks.genome import Mask
-from evosparse.masks.methods.base import MaskSearch, Method, within
+from evosparse.masks.methods.base import MaskSearch, StartedMethod, within
 from evosparse.masks.methods.kstarts import random_masks
 from evosparse.masks.operators import AdaptiveRate, between, crossover, exchange_layers, swap_mutation
-from evosparse.masks.starts import Starts, StartSpec
+from evosparse.masks.starts import Starts
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets.sparsity import LayerShape
 from evosparse.section import Section
@@ -44,7 +44,7 @@ class Mutation(Section):
     adaptive: bool = True
 
 
-class Genetic(Method):
+class Genetic(StartedMethod):
     """Parameters of the genetic algorithm.
 
     Attributes:
@@ -57,8 +57,6 @@ class Genetic(Method):
         layer_exchange: probability that two parents exchange whole layers instead of single connections.
         mutation: of every child.
         epochs: length of the training by which a mask is judged.
-        start: published methods whose masks are generation zero, each with as many weights as the search asks for, distributed
-            over the layers as the method has it; by default the masks are random.
     """
 
     method: Literal["genetic"] = "genetic"
@@ -71,7 +69,6 @@ class Genetic(Method):
     layer_exchange: float = Field(0.2, ge=0, le=1)
     mutation: Mutation = Field(default_factory=Mutation)
     epochs: int = Field(1, ge=1)
-    start: StartSpec | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Genetic:

@@ -22,15 +22,15 @@ from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
 from evosparse.masks.fitness import MaskedScoreFitness, ScoreFitness, TrainedFitness, layer_score
 from evosparse.masks.genome import Mask
-from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
+from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, StartedMethod, within
 from evosparse.masks.operators import compose, random_mask
 from evosparse.masks.prelude import Accumulation
-from evosparse.masks.starts import Starts, StartSpec
+from evosparse.masks.starts import Starts
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets.sparsity import LayerShape
 
 
-class KStarts(Method):
+class KStarts(StartedMethod):
     """Parameters of K-starts; the defaults are the reading of the abstract that is closest to its words.
 
     Attributes:
@@ -42,8 +42,6 @@ class KStarts(Method):
         train_during: one dense network for all masks, or each network under its own mask.
         scope: choose per layer, or one mask for the whole network; by default per layer when judged by scores.
         rewind: train the winner from the initial weights on, instead of going on from the dense network.
-        start: published methods whose masks are the k masks, each with as many weights as the search asks for, distributed
-            over the layers as the method has it; by default the masks are random.
     """
 
     method: Literal["kstarts"] = "kstarts"
@@ -55,7 +53,6 @@ class KStarts(Method):
     train_during: Literal["dense", "masked"] = "dense"
     scope: Literal["layer", "global"] | None = None
     rewind: bool = False
-    start: StartSpec | None = None
 
     @model_validator(mode="after")
     def _accuracy_has_no_layers(self) -> KStarts:

@@ -25,14 +25,14 @@ from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
 from evosparse.masks.fitness import TrainedFitness
 from evosparse.masks.genome import Mask
-from evosparse.masks.methods.base import MaskSearch, Method, within
+from evosparse.masks.methods.base import MaskSearch, StartedMethod, within
 from evosparse.masks.operators import between, crossover, random_mask, resize, swap_mutation
-from evosparse.masks.starts import Starts, StartSpec
+from evosparse.masks.starts import Starts
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets.sparsity import LayerShape
 
 
-class NSGA2(Method):
+class NSGA2(StartedMethod):
     """Parameters of NSGA-II.
 
     Attributes:
@@ -43,8 +43,6 @@ class NSGA2(Method):
         resize: probability that a child changes its number of connections.
         step: standard deviation of that change, in the logarithm of the density.
         epochs: length of the training by which a mask is judged.
-        start: published methods whose masks are generation zero, each with as many weights as the search asks for, distributed
-            over the layers as the method has it; by default the masks are random.
     """
 
     method: Literal["nsga2"] = "nsga2"
@@ -55,7 +53,6 @@ class NSGA2(Method):
     resize: float = Field(0.5, ge=0, le=1)
     step: float = Field(0.3, gt=0)
     epochs: int = Field(1, ge=1)
-    start: StartSpec | None = None
 
     @field_validator("sparsity")
     @classmethod
