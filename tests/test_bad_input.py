@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from bad_inputs import CASES, GOOD, Case
 from ensemble_bad_inputs import ENSEMBLE_CASES
+from sparsify_bad_inputs import SPARSIFY_CASES
 from topology_bad_inputs import TOPOLOGY_CASES
 
 from evosparse import cli
@@ -21,7 +22,7 @@ from evosparse.engine.campaign import Campaign
 from evosparse.engine.spec import read
 from evosparse.engine.store import Store
 
-ALL = [*CASES, *ENSEMBLE_CASES, *TOPOLOGY_CASES]
+ALL = [*CASES, *ENSEMBLE_CASES, *SPARSIFY_CASES, *TOPOLOGY_CASES]
 
 
 @pytest.fixture(scope="module")

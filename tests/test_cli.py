@@ -30,7 +30,9 @@ from evosparse.masks import Mask
 from evosparse.masks.kind import MaskKind
 from evosparse.nets import NetworkSpec, build
 
-COMMANDS = ("run", "resume", "list", "hof", "show", "lineage", "verify", "export", "digest", "check-fitness")
+COMMANDS = (
+    "run", "resume", "check-fitness", "sparsify", "list", "hof", "show", "lineage", "digest", "compare", "verify", "export",
+)  # fmt: skip
 KSTARTS = """
 name: small
 kind: masks

@@ -64,7 +64,7 @@ def start(words: Sequence[str], place: Path) -> str:
 def test_every_fenced_block_is_named_and_tested() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
     programs = {"classifier", "python", "plugin", "task"}
-    assert set(BLOCKS) == {"run", "tests", "tour", "activations", "ensembles", "topologies"} | programs
+    assert set(BLOCKS) == {"run", "tests", "tour", "sparsify", "activations", "ensembles", "topologies"} | programs
 
 
 def test_the_first_command_runs_the_default_campaign(place: Path) -> None:
@@ -83,6 +83,12 @@ def test_the_tour_runs(place: Path) -> None:
     printed = run_block("tour", place)
     assert re.fullmatch(r"[0-9a-f]{64}\n", printed[-1])
     assert (place / "runs" / "winner.safetensors").exists()
+
+
+def test_the_commands_about_published_methods_run(place: Path) -> None:
+    published, evolved, table, shown = run_block("sparsify", place)
+    assert "rigl 0.95" in published and "start snip" in evolved and "method:" in shown
+    assert all(word in table for word in ("snip 0.95", "winner", "start snip", "p (signs)")) and "dense" not in table
 
 
 def test_the_commands_about_activation_functions_run(place: Path) -> None:

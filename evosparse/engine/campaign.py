@@ -168,7 +168,9 @@ class Campaign:
             # Only now, because a cluster that cannot be reached is bad input, after which nothing may be written.
             if self.spec.document() != self.store.header.document:
                 self.store.update_document(self.spec.document())
-            self.problem.prepare(lambda stage: make(stage, 1), lambda done, total: listener.progress(self, done, total))
+            self.problem.prepare(
+                lambda stage: make(stage, 1), lambda done, total: listener.progress(self, done, total), self.spec.seed
+            )
             reason = self._search(make, listener)
             self._examine(make, reason, listener)
 

@@ -89,9 +89,11 @@ class _Explainer:
             beside: further keys that are possible in this section.
             where: what makes this section other than its alternatives, such as ``for method 'a'``.
         """
-        yield from (self._complaint(fault, schema, key) for fault in faults if not fault.way)
         node = self._structure(schema)
         steps = _by_first_step(faults)
+        # Pydantic counts an item that is wrong as none, and calls the list too short besides.
+        own = [fault for fault in faults if not fault.way and not (steps and fault.type == "too_short")]
+        yield from (self._complaint(fault, schema, key) for fault in own)
         if node["type"] == "union":
             if steps:
                 yield from self._explain_union(schema, node, steps, key)

@@ -71,7 +71,7 @@ class Problem(ABC):
     data_hash: str = ""
     notes: Sequence[str] = ()
 
-    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None]) -> None:
+    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None], seed: int) -> None:
         """Do on the campaign's evaluators what the search needs before it can begin or go on; by default nothing.
 
         A problem that is not prepared, as by someone who only looks at it, does this where and when it is needed.
@@ -79,6 +79,7 @@ class Problem(ABC):
         Args:
             make: gives an evaluator of a stage, a context manager; each genome is a batch of its own.
             progress: is told how many of how many evaluations are done.
+            seed: of the campaign.
         """
 
     @abstractmethod

@@ -175,7 +175,7 @@ class EnsembleProblem(Problem):
         """The votes on all parts; members that have not been fitted yet are fitted in this process."""
         return self.pool.polls(lambda stage: InProcessEvaluator(stage, Policy()))
 
-    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None]) -> None:
+    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None], seed: int) -> None:
         """Fit the pool's members, or find the votes that are remembered of them."""
         self.pool.find(make, progress)
         self.pool.polls(make)  # here, where it is told that there are none, and not where they are sent to a worker

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
 
@@ -55,12 +55,14 @@ class MaskTrial:
         replicate: which seeds.
         phases: masks and epochs, one after the other.
         dropout: probability of dropping a hidden activation.
+        costs: of finding the masks that the search began with, by name; they become measures.
     """
 
     arm: str
     replicate: int
     phases: tuple[Phase, ...]
     dropout: float = 0.0
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -83,7 +85,7 @@ class MaskTrial:
             "dropout": self.dropout,
             "phases": [[phase.epochs, len(mask)] for phase, mask in zip(self.phases, masks, strict=True)],
         }
-        text = json.dumps(head).encode()
+        text = json.dumps(head | ({"costs": dict(self.costs)} if self.costs else {})).encode()
         return b"".join([_LENGTH.pack(len(text)), text, *masks])
 
     @classmethod
@@ -95,7 +97,7 @@ class MaskTrial:
         for epochs, length in head["phases"]:
             phases.append(Phase(Mask.from_bytes(data[start : start + length]) if length else None, epochs))
             start += length
-        return cls(head["arm"], head["replicate"], tuple(phases), head["dropout"])
+        return cls(head["arm"], head["replicate"], tuple(phases), head["dropout"], head.get("costs", {}))
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,9 @@ class Examiner(Fitness):
             "weights": sum(layer.size for layer in layers) if mask is None else mask.count,
             "multiply_adds": self.bench.network.multiply_adds(connections_of(mask, self.bench.network)),
             "epochs_dense": sum(phase.epochs for phase in trial.phases if phase.mask is None),
-        } | cut
+            **cut,
+            **trial.costs,
+        }
 
 
 def begin(bench: Workbench, trials: Sequence[MaskTrial], keys: Sequence[SeedKey]) -> Population:

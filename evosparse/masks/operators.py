@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from evosparse.errors import SpecError
 from evosparse.masks.genome import Mask, MaskLayer, MaskMismatch, index_dtype
-from evosparse.nets.sparsity import LayerShape
+from evosparse.nets.sparsity import LayerShape, apportion
 
 Positions = NDArray[np.signedinteger]
+_NEXT_TO_NOTHING = 1e-9
 
 
 def random_mask(layers: Sequence[LayerShape], counts: Sequence[int], rng: np.random.Generator) -> Mask:
@@ -100,6 +101,27 @@ def crossover(first: Mask, second: Mask, rng: np.random.Generator, counts: Seque
             for one, other, count in zip(first.layers, second.layers, counts, strict=True)
         )
     )
+
+
+def between(first: Mask, second: Mask, share: float, total: int | None = None) -> tuple[int, ...]:
+    """Return counts of each layer that lie between those of two masks, with an exact total.
+
+    Args:
+        first, second: masks over the same layers.
+        share: of the second, 0 to 1.
+        total: connections in all, at most those of a dense mask; by default those of the first mask. Where it is not what
+            lies between the masks' own, all layers change in proportion, as far as they have room.
+
+    Raises:
+        MaskMismatch: the masks differ in layers.
+    """
+    _check_same_layers((first, second))
+    total = first.count if total is None else total
+    shares = (1 - share) * np.array(first.counts, float) + share * np.array(second.counts, float)
+    sizes = np.array([layer.size for layer in first.layers])
+    # A layer that neither mask has stays empty as long as the others have room.
+    proportions = np.maximum(shares, _NEXT_TO_NOTHING)
+    return tuple(int(count) for count in apportion(proportions, np.zeros_like(sizes), sizes, total))
 
 
 def swap_mutation(mask: Mask, rate: float, rng: np.random.Generator) -> Mask:

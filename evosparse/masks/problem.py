@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from evosparse.data import DataSet, DataSpec, load
 from evosparse.engine.candidate import Candidate
+from evosparse.engine.evaluate import Evaluator
 from evosparse.engine.fitness import Fitness, as_fitness, find_fitness
 from evosparse.engine.problem import Problem, Stage
 from evosparse.engine.seeds import SeedKey
@@ -149,17 +150,34 @@ class MaskProblem(Problem):
         spec.search.check_fitness(fitness)
         return fitness
 
+    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None], seed: int) -> None:
+        """Find the masks of published methods that the search begins with, if it does and has not begun."""
+        starts = self.search.starts
+        if starts is not None and not starts.members:
+            starts.find(make, seed, progress)
+
     def trials(self, hall_of_fame: Sequence[Candidate]) -> list[MaskTrial]:
-        """Return the winner's trials, and those of random masks, the dense network and dropout over the same seeds."""
+        """Return the winner's trials, and those of baselines over the same seeds.
+
+        These are random masks, the dense network and dropout; and where the search began with masks of published methods, of
+        each the first with as many weights as the winner.
+        """
         spec = self.spec.examination
         members = _spread(hall_of_fame, spec.members, by_weights=len(self.stage.fitness.objectives) > 1)
-        trials = []
+        starts, trials = self.search.starts, []
         for number, member in enumerate(members, 1):
             suffix = f" {number}" if len(members) > 1 else ""
             phases = tuple(self.search.phases(member.genome, spec.epochs))
-            trials += [MaskTrial(f"winner{suffix}", replicate, phases) for replicate in range(spec.seeds)]
+            trials += [
+                MaskTrial(f"winner{suffix}", replicate, phases, costs=starts.total_costs if starts else {})
+                for replicate in range(spec.seeds)
+            ]
             if "random" in spec.baselines:
                 trials += self._random(member.genome, phases, suffix)
+        if starts is not None and members:
+            for label, mask, costs in starts.nearest(members[0].genome.count):
+                phases = tuple(self.search.phases(mask, spec.epochs))
+                trials += [MaskTrial(f"start {label}", number, phases, costs=costs) for number in range(spec.seeds)]
         whole = (Phase(None, spec.epochs),)
         if "dense" in spec.baselines:
             trials += [MaskTrial("dense", replicate, whole) for replicate in range(spec.seeds)]
@@ -198,7 +216,14 @@ def _with_kernel(training: TrainingSpec, counts: Sequence[int], network: Network
 def _choices(spec: MaskSpec) -> list[str]:
     method = spec.search.model_dump(mode="json")
     chosen = ", ".join(f"{name} {value}" for name, value in method.items() if not isinstance(value, (dict, list)))
-    return [f"search: {chosen}; trained with {spec.training.optimizer}, on which how far a weight moves depends"]
+    notes = [f"search: {chosen}; trained with {spec.training.optimizer}, on which how far a weight moves depends"]
+    start = getattr(spec.search, "start", None)
+    if start is not None:
+        notes.append(
+            f"start: masks of {', '.join(start.labels)}, each after a training of {start.epochs} epochs if the method trains; "
+            "start_epochs and start_multiply_adds are what they cost beside the evaluations"
+        )
+    return notes
 
 
 def _spread(hall_of_fame: Sequence[Candidate], members: int, by_weights: bool) -> list[Candidate]:

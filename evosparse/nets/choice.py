@@ -10,6 +10,7 @@ import torch
 
 from evosparse.errors import SpecError
 from evosparse.nets.architectures import Connections, MultilayerPerceptron, Network
+from evosparse.nets.augmented import AugmentedKernel, AugmentedNetwork
 from evosparse.nets.csr import TorchProducts
 from evosparse.nets.functional import ModuleKernel
 from evosparse.nets.kernel import Fill, Kernel, padded
@@ -87,6 +88,8 @@ def make_kernel(
         low = precision == "bfloat16"
         if isinstance(network, MultilayerPerceptron):
             return PerceptronKernel(network, connections, seeds, fill, dropout, low, activations, loss)
+        if isinstance(network, AugmentedNetwork):
+            return AugmentedKernel(network, connections, seeds, fill, dropout, low, loss)
         return ModuleKernel(network, connections, seeds, fill, dropout, low, device, activations, loss)
     if activations is not None:
         raise SpecError(f"training.kernel: {name} gives all networks the same activation; use dense")

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from evosparse.errors import PluginError
 from evosparse.nets.architectures import Layer, Network
+from evosparse.nets.augmented import AugmentedNetwork, AugmentedPerceptron
 from evosparse.nets.plan import plan_of
 from evosparse.nets.slots import Slot
 
@@ -53,7 +54,8 @@ def inspect_module(build: Callable[[], object], input_shape: Sequence[int], clas
         with torch.no_grad():
             plan = plan_of(module, input_shape)
     masked = {layer.parameter for layer in layers.values()}
-    return Network(
+    kind = AugmentedNetwork if isinstance(module, AugmentedPerceptron) else Network
+    return kind(
         input_shape=tuple(input_shape),
         classes=classes,
         layers=tuple(layers.values()),

@@ -9,7 +9,7 @@ import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
-from evosparse.nets.architectures import Connections, MultilayerPerceptron
+from evosparse.nets.architectures import Connections, Layer, MultilayerPerceptron
 from evosparse.nets.dropout import perceptron_dropout
 from evosparse.nets.kernel import Fill, only_if_equal, padded
 from evosparse.nets.losses import LossName, total_loss
@@ -56,12 +56,7 @@ class PerceptronKernel:
         self._biases: list[Stack] = []
         self.stacks: dict[str, Stack] = {}
         for layer in network.layers:
-            n_out, n_in = layer.shape
-            weight = Stack(layer.shape, layer.shape, (padded(n_out), padded(n_in)), self._population, masked=True)
-            bias = Stack((n_out,), (1, n_out), (1, padded(n_out)), self._population, masked=False)
-            self.stacks |= {layer.parameter: weight, f"{layer.name}.bias": bias}
-            self._weights.append(weight)
-            self._biases.append(bias)
+            self._add(layer)
         fill(self.stacks)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
@@ -81,6 +76,15 @@ class PerceptronKernel:
     def buffers(self, number: int) -> Mapping[str, torch.Tensor]:
         """Return nothing: perceptrons have no buffers."""
         return {}
+
+    def _add(self, layer: Layer) -> None:
+        """Make the stacks of a layer."""
+        n_out, n_in = layer.shape
+        weight = Stack(layer.shape, layer.shape, (padded(n_out), padded(n_in)), self._population, masked=True)
+        bias = Stack((n_out,), (1, n_out), (1, padded(n_out)), self._population, masked=False)
+        self.stacks |= {layer.parameter: weight, f"{layer.name}.bias": bias}
+        self._weights.append(weight)
+        self._biases.append(bias)
 
     def _forward(self, x: torch.Tensor, dropouts: Sequence[torch.Tensor] | None) -> torch.Tensor:
         hidden = self._inputs(x)

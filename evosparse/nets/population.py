@@ -5,6 +5,7 @@ A network's result depends on its connections, its seeds, the data and the specs
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -49,7 +50,7 @@ class Population:
         total_epochs: length of the whole training, for the learning-rate schedule.
         device: where to compute; CUDA where it is available if not given.
         dropout: instead of the one in ``training``.
-        kernel: instead of the one in ``training``. Where that is ``auto``, the densest network decides (see
+        kernel: instead of the one in ``training``. Where that is ``auto``, the network with most weights decides (see
             `choose_kernel`), and with it the last bits of all: name a kernel where populations are to be compared.
         activations: of each network, in place of the architecture's; the kernel must be dense.
 
@@ -277,10 +278,15 @@ class Population:
         """Return the kernel of the training, or what its ``auto`` stands for with these connections."""
         if self._training.kernel != "auto" or self._training.max_norm is not None:
             return "dense" if self._training.max_norm is not None else self._training.kernel
-        counts = [
-            max(layer.size if own[index] is None else len(own[index]) for own in connections)
-            for index, layer in enumerate(self.network.layers)
-        ]
+        layers = self.network.layers
+        most = max(
+            sum(layer.size if own is None else len(own) for layer, own in zip(layers, every, strict=True))
+            for every in connections
+        )
+        # As if spread evenly: where budgets are of the whole network, each mask has other counts in its layers, and which
+        # kernel trains one, and with it the last bits, must not depend on the masks beside it.
+        size = sum(layer.size for layer in layers)
+        counts = [math.ceil(layer.size * most / size) for layer in layers]
         return choose_kernel(self.network, counts, self._training.precision, self._device)
 
     def _use(self, kernel: KernelName, connections: Sequence[Connections], fill: Fill) -> None:

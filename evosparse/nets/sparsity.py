@@ -106,6 +106,19 @@ def _erdos_renyi(
             f"(now {distribution.output_floor})"
         )
     proportions = np.array([_proportion(layer.shape, distribution.distribution == "erk") for layer in layers])
+    return tuple(int(count) for count in apportion(proportions, least, sizes, total))
+
+
+def apportion(
+    proportions: NDArray[np.float64], least: NDArray[np.int64], sizes: NDArray[np.int64], total: int
+) -> NDArray[np.int64]:
+    """Distribute an exact total over layers in proportion, between floors and dense layers, by largest remainder.
+
+    Args:
+        proportions: (layers,) positive.
+        least, sizes: (layers,) bounds of each layer's count.
+        total: between the sums of the bounds.
+    """
     # The sum over layers of clip(scale * proportion, least, size) is piecewise linear and rising in the scale, with a
     # knot where a layer leaves its floor or becomes dense: so the scale that meets the total is found by interpolation.
     knots = np.sort(np.concatenate([least / proportions, sizes / proportions]))
@@ -114,7 +127,7 @@ def _erdos_renyi(
     kept = np.floor(shares).astype(np.int64)
     largest_remainders = np.argsort(kept - shares, kind="stable")
     kept[largest_remainders[: total - kept.sum()]] += 1
-    return tuple(int(count) for count in kept)
+    return kept
 
 
 def _proportion(shape: tuple[int, ...], with_kernel: bool) -> float:

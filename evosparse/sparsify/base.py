@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from evosparse.engine.explain import explain
-from evosparse.errors import SpecError, nearest
-from evosparse.plugins import resolve
+from evosparse.errors import PluginError, SpecError, nearest
+from evosparse.nets import Network
+from evosparse.plugins import reference_to, resolve
 from evosparse.section import Section
 from evosparse.sparsify.cohort import Cohort
 
@@ -34,10 +35,43 @@ class Sparsifier(Section):
         All randomness comes from the cohort's keys.
         """
 
+    def expect_fitting(self, network: Network, sparsity: float) -> None:
+        """Refuse a network or a sparsity that the method cannot do with, before anything is trained; by default none.
+
+        Raises:
+            SpecError: it cannot.
+        """
+
+    @property
+    def label(self) -> str:
+        """The name, and those parameters that are not as they are by default."""
+        own = self.model_dump(mode="json", exclude_defaults=True, exclude={"method"})
+        return " ".join([self.method, *(f"{key}={value}" for key, value in own.items())])
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the results must know."""
         return ()
+
+
+class UserMethod(Section):
+    """A user's own method as a campaign file names it; it is imported when the folder of the file is known.
+
+    Attributes:
+        method: ``path/to/file.py:Class`` or ``module:Class``; beside it stand the parameters of the class.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    method: str
+
+    @classmethod
+    def of(cls, method: Sparsifier) -> UserMethod | None:
+        """Return how a campaign file names an instance; None if its class is one of this package."""
+        kind = type(method)
+        if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            return None
+        return cls(**method.model_dump(mode="json") | {"method": reference_to(kind)})
 
 
 METHODS: dict[str, type[Sparsifier]] = {}
@@ -60,7 +94,7 @@ def method(kind: _Kind) -> _Kind:
     return kind
 
 
-def find_method(name: str, base: Any = None) -> type[Sparsifier]:
+def find_method(name: str, base: Path | None = None) -> type[Sparsifier]:
     """Return the method of that name, or the user's own as ``module:Class`` or ``path/to/file.py:Class``.
 
     Raises:
@@ -71,14 +105,22 @@ def find_method(name: str, base: Any = None) -> type[Sparsifier]:
         kind = resolve(name, base)
         if not (isinstance(kind, type) and issubclass(kind, Sparsifier)):
             raise SpecError(f"{name}: expected a class of evosparse.sparsify.Sparsifier, got {kind!r}")
+        if kind.__abstractmethods__:
+            raise PluginError(f"{name} is no whole method: define {', '.join(sorted(kind.__abstractmethods__))}")
+        if not isinstance(kind.model_fields["method"].default, str):
+            raise PluginError(f"{name} has no name: give its field 'method' a default, such as {kind.__name__.lower()!r}")
         return kind
     if name not in METHODS:
         raise SpecError(f"unknown method {name!r}: {nearest(name, METHODS)}")
     return METHODS[name]
 
 
-def as_method(value: object, base: Any = None) -> Sparsifier:
+def as_method(value: object, base: Path | None = None) -> Sparsifier:
     """Make a method of its name, of a mapping with its name and parameters, or leave one as it is.
+
+    Args:
+        value: see above.
+        base: folder of relative paths.
 
     Raises:
         SpecError: there is no such method, or a parameter is wrong.
@@ -95,6 +137,3 @@ def as_method(value: object, base: Any = None) -> Sparsifier:
     except ValidationError as error:
         complaints = explain(error, kind)
         raise SpecError("; ".join(f"{values['method']}.{'.'.join(map(str, one.key))}: {one.text}" for one in complaints)) from None
-
-
-Factory = Callable[[], Sparsifier]

@@ -90,10 +90,12 @@ class Cohort:
         initialisation: how initial weights are drawn.
         epochs: length of a training; methods that train several times say how long each is.
         device: where to compute.
+        masks_alone: of the networks only the masks are wanted: training that changes none of them is left out.
 
     Attributes:
         population: the networks in training.
         costs: (networks,) multiply-adds of training so far; forward and backward count as three times forward.
+        epochs_trained: so far.
         allowed: for each network and layer, the flat indices at which weights may exist; None for all.
 
     Raises:
@@ -110,6 +112,7 @@ class Cohort:
         initialisation: InitialisationSpec,
         epochs: int,
         device: str | None = None,
+        masks_alone: bool = False,
     ) -> None:
         if isinstance(train, Test) or isinstance(validation, Test):
             raise DataError("a method is given train and validation examples; the test set is for the end alone")
@@ -117,10 +120,11 @@ class Cohort:
         self.replicates = list(replicates)
         self.training, self.initialisation, self.epochs = training, initialisation, epochs
         self.device = device
+        self.masks_alone = masks_alone
         self.costs = np.zeros(len(self.replicates))
         self.population: Population
         self.allowed: list[list[np.ndarray]] | None = None
-        self._epochs_trained = 0
+        self.epochs_trained = 0
         self.forget_choice()
 
     def __len__(self) -> int:
@@ -192,12 +196,11 @@ class Cohort:
             train: what trains an epoch, whose number it is given, in place of the population itself.
         """
         for epoch in range(epochs):
-            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))])
+            self.charge([3 * self._multiply_adds(number) * len(self.train.x) for number in range(len(self))], epochs=1)
             if train is None:
                 self.population.train(self.train.x, self.train.y, 1, before_step=before_step)
             else:
                 train(epoch)
-            self._epochs_trained += 1
             if final:
                 self._choose()
             if after_epoch is not None and epoch < epochs - 1:
@@ -209,13 +212,19 @@ class Cohort:
             self.population.cut(connections)
             self.forget_choice()
 
-    def charge(self, multiply_adds: Sequence[float]) -> None:
-        """Add to the costs of each network's training."""
+    def charge(self, multiply_adds: Sequence[float], epochs: int = 0) -> None:
+        """Add to the costs of each network's training, and to the epochs that all were trained."""
         self.costs += multiply_adds
+        self.epochs_trained += epochs
 
     def charge_dense(self, numbers: Sequence[int], examples: int, passes: float = 3) -> None:
         """Add the costs of so many dense passes, of which a gradient takes three."""
         self.costs[list(numbers)] += passes * self.network.multiply_adds([None] * len(self.network.layers)) * examples
+
+    def charge_sparse(self, numbers: Sequence[int], examples: int, passes: float = 1) -> None:
+        """Add the costs of so many passes over the weights that exist now."""
+        for number in numbers:
+            self.costs[number] += passes * self._multiply_adds(number) * examples
 
     def sample(self, number: int, examples: int, *purpose: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw training examples for a score, the same for equal replicates.
@@ -286,7 +295,7 @@ class Cohort:
             "density_with_biases": (kept + biases) / (self.size + biases),
             "multiply_adds": self.network.multiply_adds(connections),
             "training_multiply_adds": float(self.costs[number]),
-            "epochs": self._epochs_trained,
+            "epochs": self.epochs_trained,
         }
         if isinstance(self.network, MultilayerPerceptron):
             alive = alive_units(self.network.layers, connections)[:-1]

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
-from evosparse.nets import Connections
+from evosparse.nets import Connections, Network
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
 from evosparse.sparsify.budget import Positions, best, free, random_positions
@@ -75,6 +75,9 @@ class Dynamic(Sparsifier):
     until: float = Field(1.0, gt=0, le=1)
     regrow: Literal["keep", "reinit"] = "reinit"
     exchange_last: bool = True
+
+    def expect_fitting(self, network: Network, sparsity: float) -> None:
+        counts(network.layers, sparsity, self.distribution)
 
     def kept(self, values: np.ndarray, count: int) -> np.ndarray:
         """Return the places of the weights that stay, ascending: those of greatest magnitude.

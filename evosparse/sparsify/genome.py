@@ -33,7 +33,7 @@ class Recipe(ByContent):
     @property
     def arm(self) -> str:
         """The name of all replicates together."""
-        return self.method.method if self.method.dense else f"{self.method.method} {self.sparsity:g}"
+        return self.method.label if self.method.dense else f"{self.method.label} {self.sparsity:g}"
 
     @cached_property
     def key(self) -> str:
@@ -43,7 +43,7 @@ class Recipe(ByContent):
     def describe(self) -> str:
         """Return the method, the sparsity and the replicate in one line."""
         share = "" if self.method.dense else f" at {100 * self.sparsity:g} % sparsity"
-        return f"{self.method.method}{share}, seed {self.replicate}"
+        return f"{self.method.label}{share}, seed {self.replicate}"
 
     def of_seed(self, seed: int) -> Replicate:
         """Return which network of a cohort this is, in a campaign with that seed."""

@@ -15,22 +15,27 @@ from evosparse.engine.problem import Problem, Stage
 from evosparse.engine.search import Search, State
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import BadInput, SpecError
-from evosparse.nets import InitialisationSpec, NetworkSpec, TrainingSpec, build
+from evosparse.nets import InitialisationSpec, Network, NetworkSpec, TrainingSpec, build
 from evosparse.plugins import local_folders
 from evosparse.section import Section
-from evosparse.sparsify.base import Sparsifier, as_method
+from evosparse.sparsify.base import Sparsifier, UserMethod, as_method
 from evosparse.sparsify.fitness import Bench, ExaminationBench, Examiner, TrainedTrial, Training
 from evosparse.sparsify.genome import Recipe
 
 
-def _method(value: object) -> Sparsifier:
+def _method(value: object) -> Sparsifier | UserMethod:
+    if isinstance(value, UserMethod):
+        return value
+    named = {"method": value} if isinstance(value, str) else value
+    if isinstance(named, dict) and ":" in str(named.get("method")):
+        return UserMethod.model_validate(named)
     try:
         return as_method(value)
     except BadInput as error:
         raise ValueError(str(error)) from None
 
 
-AnyMethod = Annotated[SerializeAsAny[Sparsifier], BeforeValidator(_method)]
+AnyMethod = Annotated[SerializeAsAny[Sparsifier | UserMethod], BeforeValidator(_method)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -61,14 +66,17 @@ class SparsifySpec(Section):
     @field_validator("methods", "sparsities", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, (str, float, dict, Sparsifier)) else value
+        return [value] if isinstance(value, (str, float, dict, Sparsifier, UserMethod)) else value
 
-    @property
-    def recipes(self) -> list[list[Recipe]]:
-        """The replicates of each method at each sparsity; dense networks once."""
+    def recipes(self, methods: Sequence[Sparsifier]) -> list[list[Recipe]]:
+        """Return the replicates of each method at each sparsity; dense networks once.
+
+        Args:
+            methods: those of the section, users' own imported.
+        """
         pairs = [
             (method, sparsity)
-            for method in self.methods
+            for method in methods
             for sparsity in (self.sparsities if not method.dense else (0.0,))
         ]
         return [[Recipe(method, sparsity, number) for number in range(self.seeds)] for method, sparsity in pairs]
@@ -161,35 +169,65 @@ class SparsifyProblem(Problem):
             network=network,
             initialisation=initialisation,
             training=training,
-            methods=tuple(methods),
+            methods=tuple(UserMethod.of(own) or own if isinstance(own, Sparsifier) else own for own in methods),
             sparsities=tuple(sparsities),
             seeds=seeds,
             epochs=epochs,
         )
-        self._build(spec, data if isinstance(data, DataSet) else load(spec.data, base), base)
+        own = [method if isinstance(method, Sparsifier) else None for method in methods]
+        self._build(spec, data if isinstance(data, DataSet) else load(spec.data, base), own, base)
 
     @classmethod
     def from_spec(cls, spec: SparsifySpec, base: Path | None = None) -> SparsifyProblem:
         """Make the problem that the sections of a campaign file describe."""
         problem = cls.__new__(cls)
-        problem._build(spec, load(spec.data, base), base)
+        problem._build(spec, load(spec.data, base), [None] * len(spec.methods), base)
         return problem
 
-    def _build(self, spec: SparsifySpec, data: DataSet, base: Path | None) -> None:
-        keys = [recipe.key for replicates in spec.recipes for recipe in replicates]
-        if len(set(keys)) < len(keys):
-            raise SpecError("methods, sparsities: expected each method with each sparsity once, got one twice; remove it")
-        self.spec = spec
+    def _build(
+        self, spec: SparsifySpec, data: DataSet, own: Sequence[Sparsifier | None], base: Path | None
+    ) -> None:
+        named = zip(own, spec.methods, strict=True)
+        methods = [method or as_method(_plain(section), base) for method, section in named]
         network = build(spec.network, data.search.input_shape, data.search.classes, base)
+        recipes = spec.recipes(methods)
+        for replicates in recipes:
+            expect_fitting(replicates[0], network)
+        arms = [replicates[0].arm for replicates in recipes]
+        twice = next((arm for arm in arms if arms.count(arm) > 1), None)
+        if twice is not None:
+            raise SpecError(
+                f"methods, sparsities: expected each method with each sparsity once, got {twice!r} twice; remove one"
+            )
+        self.spec = spec
         self.bench = Bench(data.search, network, spec.training, spec.initialisation, spec.epochs)
-        self.search = SparsifySearch(spec.recipes)
+        self.search = SparsifySearch(recipes)
         self.stage = Stage(Training(), self.bench, Recipe)
         self.examination = Stage(Examiner(), ExaminationBench(self.bench, data.test), TrainedTrial)
         self.data_hash = data.hash
-        self.notes = tuple(dict.fromkeys(f"{method.method}: {note}" for method in spec.methods for note in method.notes))
-        users = [*map(type, spec.methods), getattr(network.build, "func", network.build)]
+        self.notes = tuple(dict.fromkeys(f"{method.method}: {note}" for method in methods for note in method.notes))
+        users = [*map(type, methods), getattr(network.build, "func", network.build)]
         self.sources = local_folders(users)
 
     def trials(self, hall_of_fame: Sequence[Candidate]) -> list[TrainedTrial]:
         """Return all networks, each as it was trained: nothing is trained again."""
         return self.search.trials()
+
+
+def expect_fitting(recipe: Recipe, network: Network) -> None:
+    """Refuse what cannot be done with a network, before anything is trained.
+
+    Raises:
+        SpecError: no weight would be left, or the method cannot have that sparsity in this network.
+    """
+    size = sum(layer.size for layer in network.layers)
+    if not recipe.method.dense and round((1 - recipe.sparsity) * size) < 1:
+        raise SpecError(f"sparsities: {recipe.sparsity:g} leaves none of the network's {size:,} weights; lower it")
+    try:
+        recipe.method.expect_fitting(network, recipe.sparsity)
+    except SpecError as error:
+        raise SpecError(f"methods: {recipe.arm}: {error}") from None
+
+
+def _plain(section: Sparsifier | UserMethod) -> object:
+    return section.model_dump() if isinstance(section, UserMethod) else section

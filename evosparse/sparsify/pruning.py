@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from evosparse.nets import Connections
+from evosparse.nets import Connections, Network
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
 from evosparse.sparsify.budget import Positions, best, best_of_all
@@ -82,10 +82,14 @@ class Pruning(Sparsifier):
             rate = training.learning_rate * self.retrain_rate
             training = training.model_copy(update={"learning_rate": rate})
         cohort.begin(connections, cohort.epochs, training, self.redraw, None if self.redraw else states)
-        cohort.advance(cohort.epochs, final=True)
+        cohort.advance(0 if cohort.masks_alone else cohort.epochs, final=True)
 
     def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
         """Do something with what a cut left; by default nothing. The cohort's population may be replaced."""
+
+    def expect_fitting(self, network: Network, sparsity: float) -> None:
+        if self.scope == "layer":
+            counts(network.layers, sparsity, self.distribution)
 
     def rounds_of(self, cohort: Cohort) -> int:
         """Return the number of cuts."""

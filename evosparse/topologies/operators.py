@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evosparse.topologies.breeding import leads
+from evosparse.topologies.breeding import Distribution, draw_weights, leads
 from evosparse.topologies.genome import Topology
 from evosparse.topologies.innovation import Innovations
 
+Split = Literal["any", "oldest"]
 _TRIES = 20  # draws of a pair of nodes until one is not connected
+_FEW = 15  # genes below which the oldest connections are split first
+_ACCEPTED = 0.7  # probability that each of them is, if none before it was
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How structures are mutated.
+
+    Args:
+        power: half the range of new connections' weights, or their standard deviation.
+        distribution: of them.
+        codes: of the functions that hidden nodes may have.
+        split: which connections get nodes, see `add_node`.
+    """
+
+    power: float
+    distribution: Distribution
+    codes: NDArray[np.int64]
+    split: Split = "any"
+
+
+def mutate(
+    topology: Topology, kinds: NDArray[np.bool_], growth: Growth, innovations: Innovations, rng: np.random.Generator
+) -> Topology:
+    """Mutate the structure of a genome.
+
+    Args:
+        topology: a genome.
+        kinds: (6,) whether, in this order, a node is added, a connection is added, one is toggled, a node is deleted, a
+            connection is deleted, a function is changed.
+        growth: how.
+        innovations: gives the numbers.
+        rng: source of randomness.
+    """
+    node, connection, turned, without_node, without_connection, function = kinds
+    if node:
+        code = int(growth.codes[rng.integers(len(growth.codes))])
+        topology = add_node(topology, code, innovations, rng, growth.split)
+    if connection:
+        weight = draw_weights(1, growth.power, growth.distribution, rng)[0]
+        topology = add_connection(topology, float(weight), innovations, rng)
+    if turned:
+        topology = toggle(topology, rng)
+    if without_node:
+        topology = delete_node(topology, rng)
+    if without_connection:
+        topology = delete_connection(topology, rng)
+    return change_function(topology, growth.codes, rng) if function else topology
 
 
 def add_connection(
@@ -39,23 +89,32 @@ def add_connection(
     return topology
 
 
-def add_node(topology: Topology, function: int, innovations: Innovations, rng: np.random.Generator) -> Topology:
+def add_node(
+    topology: Topology, function: int, innovations: Innovations, rng: np.random.Generator, split: Split = "any"
+) -> Topology:
     """Put a node into an enabled connection: into it with weight 1, out of it with the old weight.
 
-    Connections from the bias are left alone: a node behind one would only say a constant in another way.
+    Connections from the bias are left alone: a node behind one would only say a constant in another way. Where small
+    genomes split their oldest connections first, as in the authors' own program, they do not grow chains of nodes.
 
     Args:
         topology: a genome; it is returned as it is where there is no such connection.
         function: code of the new node's function.
         innovations: gives the numbers.
         rng: draws the connection.
+        split: ``any`` with the same probability; ``oldest``: in genomes of fewer than 15 genes each in turn, from the
+            oldest, with probability .7 (none if none of them is taken).
     """
     face = topology.interface
     bias = face.sources - 1 if face.bias else -1
     enabled = np.flatnonzero(topology.enabled & (topology.source != bias))
     if not len(enabled):
         return topology
-    gene = enabled[rng.integers(len(enabled))]
+    oldest = split == "oldest" and len(topology.innovation) < _FEW
+    chosen = rng.geometric(_ACCEPTED) - 1 if oldest else rng.integers(len(enabled))
+    if chosen >= len(enabled):
+        return topology
+    gene = enabled[chosen]
     source, target, weight = int(topology.source[gene]), int(topology.target[gene]), float(topology.weight[gene])
     node = innovations.split(int(topology.innovation[gene]), topology.hidden.tolist())
     place = int(np.searchsorted(topology.hidden, node))

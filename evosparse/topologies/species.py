@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from evosparse.topologies.genome import Topology
 from evosparse.topologies.pack import pack
 
-SmallGenome = Literal["one_below_20", "always_n"]
-_SMALL = 20  # genes below which a genome counts as small
+SmallGenome = Literal["one_below_20", "always_n", "one"]
+_SMALL = {"one_below_20": 20, "always_n": 0, "one": np.inf}  # genes below which a genome counts as small
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Distance:
 
     Args:
         excess, disjoint, weight: the coefficients c1, c2, c3.
-        small_genome_n: N is the number of genes of the larger genome; ``one_below_20``: but 1 if both have fewer than 20.
+        small_genome_n: N is the number of genes of the larger genome (``always_n``), or 1 if both have fewer than 20
+            (``one_below_20``), or always 1 (``one``), as in the authors' own program.
     """
 
     excess: float
@@ -58,8 +59,8 @@ class Distance:
         return _assign(genes, len(topologies), len(representatives), self._numbers, threshold)
 
     @property
-    def _numbers(self) -> tuple[float, float, float, bool]:
-        return self.excess, self.disjoint, self.weight, self.small_genome_n == "one_below_20"
+    def _numbers(self) -> tuple[float, float, float, float]:
+        return self.excess, self.disjoint, self.weight, float(_SMALL[self.small_genome_n])
 
 
 @njit(cache=True, nogil=True)
@@ -79,7 +80,7 @@ def _distance(genes, first, second, coefficients):
         one += ahead <= 0
         other += ahead >= 0
     excess = (one_end - one) + (other_end - other)
-    if size == 0 or (small and size < _SMALL):
+    if size == 0 or size < small:
         size = 1
     return c1 * excess / size + c2 * disjoint / size + c3 * difference / max(matching, 1)
 
@@ -109,11 +110,13 @@ class Record:
         number: its name.
         best: the best fitness that it ever had, greater is better.
         improved: the generation in which it had it first.
+        tested: whether its champion has been put to a test that is meant for champions since then.
     """
 
     number: int
     best: float
     improved: int
+    tested: bool = False
 
 
 def updated(record: Record | None, number: int, best: float, generation: int) -> Record:

@@ -50,7 +50,7 @@ class Preparing(BitsProblem):
         self.answers: list[list[Outcome]] = []
         self.asked = 0
 
-    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None]) -> None:
+    def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None], seed: int) -> None:
         assert self.search.asked == self.asked  # before the search begins, or goes on
         with make(Stage(self.first, None, Bits)) as evaluator:
             self.answers.append(evaluator.evaluate(JOBS, lambda new: progress(new, len(JOBS))))
@@ -149,7 +149,7 @@ def test_preparing_changes_nothing_that_is_found(tmp_path: Path) -> None:
 
 def test_a_campaign_that_cannot_be_prepared_begins_no_generation(tmp_path: Path) -> None:
     class Unprepared(BitsProblem):
-        def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None]) -> None:
+        def prepare(self, make: Callable[[Stage], Evaluator], progress: Callable[[int, int], None], seed: int) -> None:
             raise CampaignFailed("nothing to begin with")
 
     with Campaign(Unprepared(), out=tmp_path / "run", evaluation=EVALUATION) as campaign:

@@ -73,3 +73,11 @@ def changed(method: NEAT, **settings: object) -> NEAT:
 def fitness_of(candidate: Candidate) -> float:
     """A measured candidate's fitness, greater is better."""
     return candidate.fitness.wvalues[0]
+
+
+def by_species(candidates: list[Candidate]) -> dict[str, list[Candidate]]:
+    """The members of each species that could be measured, best first; those of none are left out."""
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in sorted((one for one in candidates if one.ok), key=fitness_of, reverse=True):
+        groups.setdefault(candidate.population, []).append(candidate)
+    return groups

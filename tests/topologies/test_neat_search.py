@@ -16,6 +16,7 @@ from neat_runs import (
     FACE,
     LOOPS,
     Worth,
+    by_species,
     changed,
     constant,
     fitness_of,
@@ -36,14 +37,6 @@ from evosparse.engine.seeds import SeedKey
 from evosparse.topologies.genome import Interface, Topology
 from evosparse.topologies.methods.neat import NEAT, NEATSearch
 from evosparse.topologies.species import Distance
-
-
-def by_species(candidates: list[Candidate]) -> dict[str, list[Candidate]]:
-    """The members of each species that could be measured, best first; those of none are left out."""
-    groups: dict[str, list[Candidate]] = {}
-    for candidate in sorted((one for one in candidates if one.ok), key=fitness_of, reverse=True):
-        groups.setdefault(candidate.population, []).append(candidate)
-    return groups
 
 
 class Chronicle:
@@ -157,6 +150,7 @@ def test_ne8_a_thousand_networks_are_sound_and_their_innovations_unique(scope: s
         survival=st.floats(0.01, 1), mutation_only=st.floats(0, 1), mate_only=st.floats(0, 1),
         interspecies=st.floats(0, 1), add_node=st.floats(0, 1), add_connection=st.floats(0, 1), toggle=st.floats(0, 1),
         delete_node=st.floats(0, 1), delete_connection=st.floats(0, 1), mutate_function=st.floats(0, 1),
+        split=st.sampled_from(("any", "oldest")), small_genome_n=st.sampled_from(("one_below_20", "always_n", "one")),
         weight_clip=st.none() | st.floats(0.1, 3), equal_fitness_genes=st.sampled_from(("random", "both", "first")),
     ),
     interfaces(),
@@ -233,6 +227,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "champion": {"representative": "champion"},
     "first": {"representative": "first"},
     "no species": {"speciation": False},
+    "tested": {"tested": "species"},
 }
 
 
@@ -250,9 +245,10 @@ def test_of_equally_fit_genomes_the_newest_have_children() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_search_goes_on_from_its_state_as_if_never_interrupted(name: str, worth: Worth) -> None:
     method = changed(BUSY, population=40, **VARIANTS[name])
-    whole = method.search(FACE)
+    tested: tuple[list[Topology], list[Topology]] = ([], [])  # none of which has solved it
+    whole = method.search(FACE, tested[0].append)
     expected = [(keys(candidates), whole.species.tolist()) for candidates in run(method, worth, 5, search=whole)]
-    search = method.search(FACE)
+    search = method.search(FACE, tested[1].append)
     for number, (genomes, species) in enumerate(expected):
         candidates = search.ask(SeedKey(5).child("ask", number))
         assert (keys(candidates), search.species.tolist()) == (genomes, species)
@@ -261,7 +257,8 @@ def test_a_search_goes_on_from_its_state_as_if_never_interrupted(name: str, wort
         judge(candidates, worth)
         search.tell(candidates)
         search.state()
-        search = restored(method.search(FACE), search.state())
+        search = restored(method.search(FACE, tested[1].append), search.state())
+    assert tested[0] == tested[1]
     assert search.history == whole.history and search.ask(SeedKey(5).child("ask", len(expected))) == []
 
 

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from neat_runs import BUSY, FACE, LOOPS, changed, fitness_of, hard_to_please, hashed, hopeless, judge, keys, run
+from neat_runs import (
+    BUSY,
+    FACE,
+    LOOPS,
+    Worth,
+    by_species,
+    changed,
+    fitness_of,
+    hard_to_please,
+    hashed,
+    hopeless,
+    judge,
+    keys,
+    run,
+)
 from topology_relatives import pairs_of
 
 from evosparse.engine.candidate import Outcome, Status
@@ -125,6 +139,32 @@ def test_the_search_ends_with_the_generation_that_solves_the_task_if_it_should()
                 candidate.judge(Outcome(Status.OK, measures), {"worth": "max"})
             generations += 1
         assert generations == expected and search.solution.uid == "2.7"
+
+
+@pytest.mark.parametrize("worth", [hashed, hard_to_please, hopeless])
+@pytest.mark.parametrize("tested", ["best", "species"])
+def test_each_generation_one_champion_is_tested_of_all_or_of_the_best_species_not_tested_since_it_improved(
+    tested: str, worth: Worth
+) -> None:
+    asked: list[str] = []
+    method = changed(BUSY, tested=tested, generations=20)
+    search = method.search(FACE, lambda genome: bool(asked.append(genome.key)))
+    known: dict[str, float] = {}
+    done: set[str] = set()
+    generations = []
+    for candidates in run(method, worth, search=search):
+        measured = [one for one in candidates if one.ok]
+        tops = {name: max(map(fitness_of, members)) for name, members in by_species(measured).items()}
+        done = {name for name in done & tops.keys() if tops[name] <= known[name]}
+        known = {name: max(top, known.get(name, top)) for name, top in tops.items()}
+        fresh = {name: top for name, top in tops.items() if tested == "best" or name not in done} or tops
+        best = max(fresh.values(), default=None)
+        generations.append([one for one in measured if one.population in fresh and fitness_of(one) == best])
+        if generations[-1]:
+            # Of equals the first is tested.
+            done.add(generations[-1][0].population)
+    assert asked == [equals[0].genome.key for equals in generations if equals]
+    assert len(asked) == (0 if worth is hopeless else 20)
 
 
 @pytest.mark.parametrize("penalty", [-1e3, -1e20, -1.7e308])

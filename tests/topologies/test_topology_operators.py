@@ -24,6 +24,7 @@ genomes = st.one_of(topologies(), families().map(lambda family: family[0]))
 # Each with what it needs beside the genome.
 MUTATIONS: dict[str, Callable[[Topology, np.random.Generator], Topology]] = {
     "add_node": lambda own, rng: operators.add_node(own, 3, fresh(), rng),
+    "add_node_to_the_oldest": lambda own, rng: operators.add_node(own, 3, fresh(), rng, "oldest"),
     "add_connection": lambda own, rng: operators.add_connection(own, 0.5, fresh(), rng),
     "toggle": operators.toggle,
     "delete_connection": operators.delete_connection,
@@ -130,6 +131,27 @@ def test_a_new_node_takes_the_place_of_an_enabled_connection(own: Topology, seed
     assert split in candidates and genes == before | {split: (source, target, weight, False)}
     assert into == (source, LATE, 1.0, True) and out_of == (LATE, target, weight, True)
     assert functions_of(after) == functions_of(own) | {LATE: 3}
+
+
+def test_small_genomes_split_their_oldest_connections_first_and_large_ones_any() -> None:
+    rng, count = np.random.default_rng(0), 4000
+    own = minimal(Interface(("a", "b", "c"), ("y", "z")))
+    own = replace(own, enabled=own.innovation != 1)
+    bias = own.interface.sources - 1
+    oldest = [source for source, enabled in zip(own.source, own.enabled) if enabled and source != bias]
+    grown = [operators.add_node(own, 0, fresh(), rng, "oldest") for _ in range(count)]
+    splits = [np.flatnonzero(own.enabled & ~after.enabled[: own.size + 1]) for after in grown if after is not own]
+    usable = np.flatnonzero(own.enabled & (own.source != bias))
+    found = Counter(int(np.searchsorted(usable, place[0])) for place in splits)
+    assert len(usable) == len(oldest) == 5
+    for place in range(len(usable) + 1):
+        # The last of these is that none of them was taken.
+        share = 0.3**place * (0.7 if place < len(usable) else 1.0)
+        times = found[place] if place < len(usable) else count - len(splits)
+        assert abs(times / count - share) < 5 * np.sqrt(share / count)
+    large = minimal(Interface(tuple("abcdefghijklmno"), ("y",), bias=False))
+    drawn = [operators.add_node(large, 0, fresh(), rng, "oldest") for _ in range(3000)]
+    assert drawn_alike(Counter(int(np.flatnonzero(~after.enabled)[0]) for after in drawn), 15)
 
 
 def test_each_enabled_connection_that_is_not_from_the_bias_is_split_alike() -> None:

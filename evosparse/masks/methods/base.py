@@ -11,6 +11,7 @@ from evosparse.engine.fitness import Fitness
 from evosparse.engine.search import Search
 from evosparse.masks.genome import Mask
 from evosparse.nets.sparsity import Distribution, LayerShape, counts
+from evosparse.masks.starts import Starts
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.section import Section
 
@@ -21,7 +22,13 @@ RECONSTRUCTION = (
 
 
 class MaskSearch(Search):
-    """A search over masks; it knows how a network comes from its initial weights to one of its masks."""
+    """A search over masks; it knows how a network comes from its initial weights to one of its masks.
+
+    Attributes:
+        starts: masks of published methods that are its generation zero; None where it has none.
+    """
+
+    starts: Starts | None = None
 
     @abstractmethod
     def phases(self, mask: Mask, epochs: int) -> Sequence[Phase]:

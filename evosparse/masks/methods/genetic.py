@@ -1,9 +1,10 @@
 """A genetic algorithm over masks of one sparsity, with K-starts as its generation zero.
 
 evosparse's own extension of K-starts (not in the paper): DEAP's tournament selection, elitism, and operators that keep the
-number of connections of every layer.
+number of connections of every layer. Parents that distribute their connections differently, as published methods do with
+which a search may start, have children between them with the same total.
 
-    draw k random masks; the best of them are the population
+    draw k random masks, or find those of published methods; the best of them are the population
     each generation: keep the elites; breed the rest by tournament, crossover or layer exchange, and swap mutation
 """
 
@@ -24,7 +25,8 @@ from evosparse.masks.fitness import TrainedFitness
 from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import MaskSearch, Method, within
 from evosparse.masks.methods.kstarts import random_masks
-from evosparse.masks.operators import AdaptiveRate, crossover, exchange_layers, swap_mutation
+from evosparse.masks.operators import AdaptiveRate, between, crossover, exchange_layers, swap_mutation
+from evosparse.masks.starts import Starts, StartSpec
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets.sparsity import LayerShape
 from evosparse.section import Section
@@ -55,6 +57,8 @@ class Genetic(Method):
         layer_exchange: probability that two parents exchange whole layers instead of single connections.
         mutation: of every child.
         epochs: length of the training by which a mask is judged.
+        start: published methods whose masks are generation zero, each with as many weights as the search asks for, distributed
+            over the layers as the method has it; by default the masks are random.
     """
 
     method: Literal["genetic"] = "genetic"
@@ -67,6 +71,7 @@ class Genetic(Method):
     layer_exchange: float = Field(0.2, ge=0, le=1)
     mutation: Mutation = Field(default_factory=Mutation)
     epochs: int = Field(1, ge=1)
+    start: StartSpec | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Genetic:
@@ -100,6 +105,8 @@ class GeneticSearch(MaskSearch):
         self.counts = parameters.counts(self.layers, parameters.sparsity)
         self.rate = AdaptiveRate(parameters.mutation.rate)
         self.population: list[Candidate] = []
+        if parameters.start is not None:
+            self.starts = Starts(parameters.start, bench, [sum(self.counts)] * (parameters.k or parameters.population))
         self.toolbox = base.Toolbox()
         self.toolbox.register("select", tools.selTournament, tournsize=parameters.tournament)
         self.toolbox.register("mate", crossover)
@@ -109,6 +116,8 @@ class GeneticSearch(MaskSearch):
     def ask(self, key: SeedKey) -> list[Candidate]:
         size = self.parameters.population
         if not self.population:
+            if self.starts is not None:
+                return self.starts.candidates(key)
             return [Candidate(mask) for mask in random_masks(self.layers, self.counts, self.parameters.k or size, key)]
         return [self._child(key.child("child", index).rng()) for index in range(size - self.parameters.elites)]
 
@@ -128,18 +137,25 @@ class GeneticSearch(MaskSearch):
         return within(mask, epochs)
 
     def state(self) -> State:
-        return State({"rate": self.rate.rate}, candidates={"population": self.population})
+        state = State({"rate": self.rate.rate}, candidates={"population": self.population})
+        return state if self.starts is None else self.starts.added_to(state)
 
     def restore(self, state: State) -> None:
         self.rate = AdaptiveRate(float(state.values["rate"]))
         self.population = list(state.candidates["population"])
+        if self.starts is not None:
+            self.starts.restore(state)
 
     def _child(self, rng: np.random.Generator) -> Candidate:
         first, second = self.toolbox.select(self.population, 2)
         parents = [first.uid]
         mask = first.genome
         if rng.random() < self.parameters.crossover and second.genome != mask:
-            breed = self.toolbox.exchange if rng.random() < self.parameters.layer_exchange else self.toolbox.mate
-            mask = breed(mask, second.genome, rng)
+            exchange = rng.random() < self.parameters.layer_exchange
+            if mask.counts != second.genome.counts:
+                # Whole layers of parents that distribute their weights differently would not keep the total.
+                mask = self.toolbox.mate(mask, second.genome, rng, between(mask, second.genome, rng.random()))
+            else:
+                mask = (self.toolbox.exchange if exchange else self.toolbox.mate)(mask, second.genome, rng)
             parents.append(second.uid)
         return Candidate(self.toolbox.mutate(mask, self.rate.rate, rng), parents=tuple(parents))

@@ -25,6 +25,7 @@ from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import RECONSTRUCTION, MaskSearch, Method, within
 from evosparse.masks.operators import compose, random_mask
 from evosparse.masks.prelude import Accumulation
+from evosparse.masks.starts import Starts, StartSpec
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets.sparsity import LayerShape
 
@@ -41,6 +42,8 @@ class KStarts(Method):
         train_during: one dense network for all masks, or each network under its own mask.
         scope: choose per layer, or one mask for the whole network; by default per layer when judged by scores.
         rewind: train the winner from the initial weights on, instead of going on from the dense network.
+        start: published methods whose masks are the k masks, each with as many weights as the search asks for, distributed
+            over the layers as the method has it; by default the masks are random.
     """
 
     method: Literal["kstarts"] = "kstarts"
@@ -52,11 +55,18 @@ class KStarts(Method):
     train_during: Literal["dense", "masked"] = "dense"
     scope: Literal["layer", "global"] | None = None
     rewind: bool = False
+    start: StartSpec | None = None
 
     @model_validator(mode="after")
     def _accuracy_has_no_layers(self) -> KStarts:
         if self.judged_by == "accuracy" and self.scope == "layer":
             raise ValueError("scope 'layer' needs a score for each layer, and accuracy has none: set scope to 'global'")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_belong_together(self) -> KStarts:
+        if self.start is not None and self.per_layer:
+            raise ValueError("'start' distributes weights over the layers of each mask otherwise: set scope to 'global'")
         return self
 
     @property
@@ -105,19 +115,23 @@ class KStartsSearch(MaskSearch):
         self.counts = parameters.counts(self.layers, parameters.sparsity)
         self.generations = 2 if parameters.per_layer else 1
         self.generation = 0
-        self.starts: list[Candidate] = []
+        self.begun: list[Candidate] = []
+        if parameters.start is not None:
+            self.starts = Starts(parameters.start, bench, [sum(self.counts)] * parameters.k)
 
     def ask(self, key: SeedKey) -> list[Candidate]:
         if self.generation == 0:
+            if self.starts is not None:
+                return self.starts.candidates(key)
             return [Candidate(mask) for mask in random_masks(self.layers, self.counts, self.parameters.k, key)]
         if self.generation == 1 and self.parameters.per_layer:
-            winner = layer_winner(self.starts)
+            winner = layer_winner(self.begun)
             return [winner] if winner is not None else []
         return []
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         if self.generation == 0:
-            self.starts = [candidate for candidate in candidates if candidate.ok]
+            self.begun = [candidate for candidate in candidates if candidate.ok]
         self.generation += 1
 
     def phases(self, mask: Mask, epochs: int) -> Sequence[Phase]:
@@ -125,11 +139,14 @@ class KStartsSearch(MaskSearch):
         return within(mask, epochs, *([Phase(None, dense)] if dense else []))
 
     def state(self) -> State:
-        return State({"generation": self.generation}, candidates={"starts": self.starts})
+        state = State({"generation": self.generation}, candidates={"starts": self.begun})
+        return state if self.starts is None else self.starts.added_to(state)
 
     def restore(self, state: State) -> None:
         self.generation = int(state.values["generation"])
-        self.starts = list(state.candidates["starts"])
+        self.begun = list(state.candidates["starts"])
+        if self.starts is not None:
+            self.starts.restore(state)
 
 
 def random_masks(layers: Sequence, counts: Sequence[int], k: int, key: SeedKey) -> list[Mask]:

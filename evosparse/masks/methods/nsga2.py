@@ -3,7 +3,7 @@
 Deb, Pratap, Agarwal, Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 6(2), 2002, with
 DEAP's selection.
 
-    draw masks whose densities spread evenly, on a logarithmic scale, over the range
+    draw masks (or find those of published methods) whose densities spread evenly, on a logarithmic scale, over the range
     each generation: parents by crowded tournament; crossover, swap mutation, and a step in density; the best of parents
     and children survive, by front and crowding distance
 """
@@ -26,7 +26,8 @@ from evosparse.errors import SpecError
 from evosparse.masks.fitness import TrainedFitness
 from evosparse.masks.genome import Mask
 from evosparse.masks.methods.base import MaskSearch, Method, within
-from evosparse.masks.operators import crossover, random_mask, resize, swap_mutation
+from evosparse.masks.operators import between, crossover, random_mask, resize, swap_mutation
+from evosparse.masks.starts import Starts, StartSpec
 from evosparse.masks.workbench import Phase, Workbench
 from evosparse.nets.sparsity import LayerShape
 
@@ -42,6 +43,8 @@ class NSGA2(Method):
         resize: probability that a child changes its number of connections.
         step: standard deviation of that change, in the logarithm of the density.
         epochs: length of the training by which a mask is judged.
+        start: published methods whose masks are generation zero, each with as many weights as the search asks for, distributed
+            over the layers as the method has it; by default the masks are random.
     """
 
     method: Literal["nsga2"] = "nsga2"
@@ -52,6 +55,7 @@ class NSGA2(Method):
     resize: float = Field(0.5, ge=0, le=1)
     step: float = Field(0.3, gt=0)
     epochs: int = Field(1, ge=1)
+    start: StartSpec | None = None
 
     @field_validator("sparsity")
     @classmethod
@@ -90,6 +94,10 @@ class NSGA2Search(MaskSearch):
         self.layers = bench.network.layers
         self.size = sum(layer.size for layer in self.layers)
         self.population: list[Candidate] = []
+        low, high = (math.log(1 - sparsity) for sparsity in reversed(parameters.sparsity))
+        self.first_counts = [self._counts(density) for density in np.exp(np.linspace(low, high, parameters.population))]
+        if parameters.start is not None:
+            self.starts = Starts(parameters.start, bench, [sum(counts) for counts in self.first_counts])
         self.toolbox = base.Toolbox()
         self.toolbox.register("select", tools.selTournamentDCD)
         self.toolbox.register("survive", tools.selNSGA2)
@@ -99,11 +107,11 @@ class NSGA2Search(MaskSearch):
     def ask(self, key: SeedKey) -> list[Candidate]:
         size = self.parameters.population
         if not self.population:
-            low, high = (math.log(1 - sparsity) for sparsity in reversed(self.parameters.sparsity))
-            densities = np.exp(np.linspace(low, high, size))
+            if self.starts is not None:
+                return self.starts.candidates(key)
             return [
-                Candidate(random_mask(self.layers, self._counts(density), key.child("start", index).rng()))
-                for index, density in enumerate(densities)
+                Candidate(random_mask(self.layers, counts, key.child("start", index).rng()))
+                for index, counts in enumerate(self.first_counts)
             ]
         # Assigned anew each time, because a resumed search has only the genomes and their fitness.
         ranked = self.toolbox.survive(self.population, len(self.population))
@@ -123,13 +131,22 @@ class NSGA2Search(MaskSearch):
         return within(mask, epochs)
 
     def state(self) -> State:
-        return State(candidates={"population": self.population})
+        state = State(candidates={"population": self.population})
+        return state if self.starts is None else self.starts.added_to(state)
 
     def restore(self, state: State) -> None:
         self.population = list(state.candidates["population"])
+        if self.starts is not None:
+            self.starts.restore(state)
 
     def _counts(self, density: float) -> tuple[int, ...]:
         return self.parameters.counts(self.layers, 1 - density)
+
+    def _counts_like(self, first: Mask, second: Mask, share: float, density: float) -> tuple[int, ...]:
+        """Return a child's counts: as the parameters distribute them, or between its parents' where methods did."""
+        if self.starts is None:
+            return self._counts(density)
+        return between(first, second, share, round(density * self.size))
 
     def _child(self, first: Candidate, second: Candidate, rng: np.random.Generator) -> Candidate:
         mask, parents = first.genome, [first.uid]
@@ -137,9 +154,11 @@ class NSGA2Search(MaskSearch):
         density = mask.count / self.size
         if rng.random() < self.parameters.crossover and second.genome != mask:
             density = math.exp(rng.uniform(*sorted((math.log(density), math.log(second.genome.count / self.size)))))
-            mask = self.toolbox.mate(mask, second.genome, rng, self._counts(min(max(density, low), high)))
+            share = 0.0 if self.starts is None else rng.random()
+            counts = self._counts_like(mask, second.genome, share, min(max(density, low), high))
+            mask = self.toolbox.mate(mask, second.genome, rng, counts)
             parents.append(second.uid)
         if rng.random() < self.parameters.resize:
             density *= math.exp(rng.normal(0, self.parameters.step))
-            mask = resize(mask, self._counts(min(max(density, low), high)), rng)
+            mask = resize(mask, self._counts_like(mask, mask, 0.0, min(max(density, low), high)), rng)
         return Candidate(self.toolbox.mutate(mask, self.parameters.mutation_rate, rng), parents=tuple(parents))

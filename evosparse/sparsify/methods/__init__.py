@@ -2,7 +2,9 @@
 
 from evosparse.sparsify.methods.ctre import CTREseq, CTREsim
 from evosparse.sparsify.methods.dense import Dense, Dropout
+from evosparse.sparsify.methods.edge_popup import EdgePopup
 from evosparse.sparsify.methods.gmp import GMP
+from evosparse.sparsify.methods.grasp import GraSP
 from evosparse.sparsify.methods.han import Han
 from evosparse.sparsify.methods.lottery import LotteryTicket
 from evosparse.sparsify.methods.magnitude import Magnitude
@@ -12,9 +14,10 @@ from evosparse.sparsify.methods.rigl_restarted import RigLRestarted
 from evosparse.sparsify.methods.set import SET
 from evosparse.sparsify.methods.snip import SNIP
 from evosparse.sparsify.methods.static import Static
+from evosparse.sparsify.methods.synflow import SynFlow
 from evosparse.sparsify.methods.wasap import WASAP, WASSP
 
 __all__ = [
-    "GMP", "SET", "SNIP", "WASAP", "WASSP", "CTREseq", "CTREsim", "Dense", "Dropout", "Han", "LotteryTicket", "Magnitude",
-    "Random", "RigL", "RigLRestarted", "Static",
+    "GMP", "SET", "SNIP", "WASAP", "WASSP", "CTREseq", "CTREsim", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket",
+    "Magnitude", "Random", "RigL", "RigLRestarted", "Static", "SynFlow",
 ]  # fmt: skip

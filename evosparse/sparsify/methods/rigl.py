@@ -40,10 +40,15 @@ class RigL(Dynamic):
         cohort = exchange.cohort
         batches = [exchange.minibatch(number)] if exchange.minibatch is not None else []
         size = cohort.training.batch
+        # Paid for as examples of a training step already.
+        replaced = sum(len(x) for x, _ in batches) if self.replaces_step else 0
         batches += [
             cohort.sample(number, size, exchange.time, extra) for extra in range(self.grow_batches - len(batches))
         ]
-        cohort.charge_dense([number], sum(len(x) for x, _ in batches), passes=2)
+        # Forward, and back to the activations, over existing weights; back to the weights over all of them.
+        examples = sum(len(x) for x, _ in batches)
+        cohort.charge_dense([number], examples, passes=1)
+        cohort.charge_sparse([number], 2 * examples - 3 * replaced)
         state = cohort.population.state(number)
         found = [gradients(cohort.network, state, x, y, cohort.training.loss, training=True) for x, y in batches]
         return [np.mean(parts, axis=0) for parts in zip(*found, strict=True)]

@@ -20,7 +20,8 @@ class RigLRestarted(RigL):
     """RigL twice: the second time, from other initial weights, only between units that were alive after the first.
 
     The second network has as many weights as the first where the distribution keeps a total (`er`); with ``explicit``
-    sparsities they are shares of the smaller layers.
+    sparsities they are shares of the smaller layers. Where so few units were alive that there is no room for them, it has
+    all weights that there is room for.
 
     Attributes:
         first: distribution of the first training; None for the same.

@@ -43,7 +43,7 @@ class SET(Dynamic):
         if self.drop_rule == "magnitude":
             return super().kept(values, count)
         # The share of each sign is rounded so that both together are the count.
-        positive, others = np.flatnonzero(values > 0), np.flatnonzero(values <= 0)
+        positive, others = np.flatnonzero(values > 0), np.flatnonzero(~(values > 0))  # NaN too, which is then refused
         up = min(round(count * len(positive) / len(values)), len(positive))
         up = max(up, count - len(others))
         stay = [

@@ -11,6 +11,7 @@ Stanley and Miikkulainen, "Evolving Neural Networks through Augmenting Topologie
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -42,6 +43,8 @@ class NEAT(Section):
     Attributes:
         population: networks in each generation.
         generations: at the most.
+        tested: who is put to a test that is meant for champions: the ``best`` of each generation, or the champion of the
+            best ``species`` that has not been tested since it improved, as in the authors' program.
         until_solved: whether the search ends with the generation in which the task is solved.
         start: the first generation.
         growth: whether nodes and connections are added.
@@ -72,6 +75,7 @@ class NEAT(Section):
         weight_clip: bound of weights; None for none.
         structure_alone: whether a child whose structure is mutated keeps its weights, so that what is new is tried as it is.
         add_node, add_connection, toggle, delete_node, delete_connection, mutate_function: probabilities for each child.
+        split: which connections get nodes, see `operators.add_node`.
         hidden_function: names of the functions that hidden nodes may have.
         output_function: name of the outputs' function.
         innovation_scope: how long the same structural change gets the same number.
@@ -82,6 +86,7 @@ class NEAT(Section):
     method: Literal["neat"] = "neat"
     population: int = Field(150, ge=2)
     generations: int = Field(100, ge=1)
+    tested: Literal["best", "species"] = "best"
     until_solved: bool = True
     start: Start = Field(default_factory=Start)
     growth: bool = True
@@ -118,6 +123,7 @@ class NEAT(Section):
     delete_node: float = Field(0.0, ge=0, le=1)
     delete_connection: float = Field(0.0, ge=0, le=1)
     mutate_function: float = Field(0.0, ge=0, le=1)
+    split: operators.Split = "any"
     hidden_function: tuple[str, ...] = ("steep_sigmoid",)
     output_function: str = "steep_sigmoid"
     innovation_scope: Scope = "generation"
@@ -183,6 +189,7 @@ class NEATSearch(Search):
         self._innovations = Innovations(face.fixed + parameters.start.nodes, parameters.innovation_scope)
         self._distance = Distance(parameters.c1, parameters.c2, parameters.c3, parameters.small_genome_n)
         self._functions = code_of(parameters.output_function), np.array(codes_of(parameters.hidden_function))
+        self._growth = operators.Growth(parameters.initial_power, parameters.weights, self._functions[1], parameters.split)
         self.toolbox = base.Toolbox()
         self.toolbox.register("rank", tools.selBest)
 
@@ -227,7 +234,7 @@ class NEATSearch(Search):
             "next_species": self._next_species,
             "best": [float(self._best[0]), self._best[1]],
             "threshold": self.threshold,
-            "records": [[record.number, record.best, record.improved] for record in self.records.values()],
+            "records": [[record.number, record.best, record.improved, record.tested] for record in self.records.values()],
         }
         rows = [(when, *row) for when, sizes in enumerate(self.history) for row in sizes.items()]
         arrays = {
@@ -243,7 +250,8 @@ class NEATSearch(Search):
         self._generation, self._next_species = int(values["generation"]), int(values["next_species"])
         self._best = float(values["best"][0]), int(values["best"][1])
         self.threshold = float(values["threshold"])
-        self.records = {int(row[0]): Record(int(row[0]), float(row[1]), int(row[2])) for row in values["records"]}
+        records = [Record(int(row[0]), float(row[1]), int(row[2]), bool(row[3])) for row in values["records"]]
+        self.records = {record.number: record for record in records}
         self.species = arrays["species"]
         self._innovations.restore(arrays["innovations"])
         self.history = [{} for _ in range(self._generation)]
@@ -256,9 +264,16 @@ class NEATSearch(Search):
         if self.confirm is None:
             solved = (candidate for candidate in candidates if candidate.ok and candidate.outcome.measures.get(SOLVED))
             return next(solved, None)
-        measured = [candidate for candidate in candidates if candidate.ok]
-        champion = self.toolbox.rank(measured, 1)
-        return champion[0] if champion and self.confirm(champion[0].genome) else None
+        measured = [(one, int(number)) for one, number in zip(candidates, self.species, strict=True) if one.ok]
+        if not measured:
+            return None
+        ranked = sorted(measured, key=lambda one: one[0].fitness.wvalues[0], reverse=True)
+        champion = ranked[0][0]
+        if self.parameters.tested == "species":
+            # The first of a species is its champion; where all were tested, the best of all is once more.
+            champion, number = next((one for one in ranked if not self.records[one[1]].tested), ranked[0])
+            self.records[number] = replace(self.records[number], tested=True)
+        return champion if self.confirm(champion.genome) else None
 
     def _speciate(self, genomes: Sequence[Topology], rng: np.random.Generator) -> None:
         """Assign each genome to a species, represented by members of the generation before."""
@@ -293,7 +308,9 @@ class NEATSearch(Search):
         parents, changes = self._parents(mothers, fathers, fitness, rng)
         genomes = [candidate.genome for candidate in self.population]
         children = breed(genomes, parents, self._inheritance, rng) if len(mothers) else []
-        self._change(children, changes, rng)
+        # Each in turn, so that innovation numbers follow their order.
+        for place in np.flatnonzero(changes.any(axis=1)):
+            children[place] = operators.mutate(children[place], changes[place], self._growth, self._innovations, rng)
         families = [(self.population[place].uid,) for place in champions]
         for first, second in zip(parents.first.tolist(), parents.second.tolist(), strict=True):
             families.append(tuple(self.population[place].uid for place in (first, second) if place >= 0))
@@ -374,24 +391,3 @@ class NEATSearch(Search):
             parameters.average, parameters.inherit_disabled, parameters.equal_fitness_genes, parameters.mutate_weights,
             parameters.perturb, parameters.power, parameters.initial_power, parameters.weights, parameters.weight_clip,
         )  # fmt: skip
-
-    def _change(self, children: list[Topology], changes: NDArray[np.bool_], rng: np.random.Generator) -> None:
-        """Mutate the structure of children, each in turn, so that innovation numbers follow their order."""
-        parameters, codes = self.parameters, self._functions[1]
-        for place in np.flatnonzero(changes.any(axis=1)):
-            node, connection, turned, without_node, without_connection, function = changes[place]
-            child = children[place]
-            if node:
-                child = operators.add_node(child, int(codes[rng.integers(len(codes))]), self._innovations, rng)
-            if connection:
-                weight = draw_weights(1, parameters.initial_power, parameters.weights, rng)[0]
-                child = operators.add_connection(child, float(weight), self._innovations, rng)
-            if turned:
-                child = operators.toggle(child, rng)
-            if without_node:
-                child = operators.delete_node(child, rng)
-            if without_connection:
-                child = operators.delete_connection(child, rng)
-            if function:
-                child = operators.change_function(child, codes, rng)
-            children[place] = child

@@ -25,7 +25,7 @@ from evosparse.engine.results import interval  # noqa: E402
 from evosparse.nets import InitialisationSpec, NetworkSpec, TrainingSpec, build  # noqa: E402
 from evosparse.sparsify import Cohort, Replicate, Sparsifier  # noqa: E402
 
-PAPERS = Path(__file__).resolve().parent.parent / "papers"
+PAPERS = Path(__file__).resolve().parent / "papers"
 GLOROT = InitialisationSpec(weights="glorot_normal", mask_aware=False)
 HE = InitialisationSpec(mask_aware=False)
 

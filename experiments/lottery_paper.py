@@ -1,14 +1,14 @@
 """Lottery tickets beside an independent replication: Frankle and Carbin, ICLR 2019, arXiv 1803.03635, LeNet-300-100 on MNIST.
 
-    python experiments/sparsifiers/lottery.py run
-    python experiments/sparsifiers/lottery.py report
+    python experiments/lottery_paper.py run
+    python experiments/lottery_paper.py report
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shared import Arm, Paper, Watched, paired, percent
+from paper_runs import Arm, Paper, Watched, paired, percent
 
 from evosparse.nets import Connections, TrainingSpec
 from evosparse.sparsify import LotteryTicket

@@ -1,14 +1,14 @@
 """SNIP beside its published errors: Lee et al., ICLR 2019, arXiv 1810.02340, LeNet-300-100 on MNIST.
 
-    python experiments/sparsifiers/snip.py run        (--arms snip98 ... and --seeds N for a part)
-    python experiments/sparsifiers/snip.py report
+    python experiments/snip_paper.py run        (--arms snip98 ... and --seeds N for a part)
+    python experiments/snip_paper.py report
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared import GLOROT, Arm, Paper, paired, percent
+from paper_runs import GLOROT, Arm, Paper, paired, percent
 
 from evosparse.data import DataSpec
 from evosparse.nets import ScheduleSpec, TrainingSpec

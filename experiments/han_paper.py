@@ -1,14 +1,14 @@
 """Han et al., NIPS 2015, arXiv 1506.02626, beside its published errors: LeNet-300-100 on MNIST at 8 / 9 / 26 %.
 
-    python experiments/sparsifiers/han.py run
-    python experiments/sparsifiers/han.py report
+    python experiments/han_paper.py run
+    python experiments/han_paper.py report
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared import GLOROT, Arm, Paper, percent
+from paper_runs import GLOROT, Arm, Paper, percent
 
 from evosparse.nets import ScheduleSpec, TrainingSpec
 from evosparse.nets.sparsity import Distribution

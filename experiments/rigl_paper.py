@@ -1,7 +1,7 @@
 """RigL beside its published errors: Evci et al., ICML 2020, arXiv 1911.11134, LeNet-300-100 on MNIST (table 2).
 
-    python experiments/sparsifiers/rigl.py run        (--arms rigl ... and --seeds N for a part)
-    python experiments/sparsifiers/rigl.py report
+    python experiments/rigl_paper.py run        (--arms rigl ... and --seeds N for a part)
+    python experiments/rigl_paper.py report
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from shared import GLOROT, HE, Arm, Paper, paired, percent
+from paper_runs import GLOROT, HE, Arm, Paper, paired, percent
 
 from evosparse.data import DataSpec
 from evosparse.nets import ScheduleSpec, TrainingSpec
