@@ -63,8 +63,8 @@ def test_budgets_are_exact(name: str, sparsity: float) -> None:
 class Alike(Cohort):
     """Networks that begin with equal weights, so that magnitudes tie."""
 
-    def begin(self, connections: object, epochs: int, training: object = None, redraw: bool = False, states: object = None) -> None:  # noqa: E501
-        super().begin(connections, epochs, training, redraw, states)
+    def begin(self, *arguments: object, states: object = None, **options: object) -> None:
+        super().begin(*arguments, states=states, **options)
         if states is None:
             state = self.population.state(0)
             equal = {key: np.full_like(value, 0.5 if value.ndim > 1 else 0) for key, value in state.items()}
@@ -88,7 +88,7 @@ def with_inputs(x: np.ndarray) -> object:
 
 
 def masks_from(name: str, data: object) -> list[bytes]:
-    return [own.tobytes() for result in sparsified(quick(name), cohort(data=data)) for own in result.connections]
+    return [own.tobytes() for result in sparsified(quick(name), cohort(data=data, learning_rate=0.02)) for own in result.connections]
 
 
 @EVERY_METHOD

@@ -149,7 +149,7 @@ def test_examples_are_dealt_out_and_a_single_worker_has_all_in_order() -> None:
     [(_, alone)] = parts(train, 1)
     assert np.array_equal(alone.x, train.x) and np.array_equal(alone.y, train.y)
     dealt = parts(train, 3)
-    assert [len(own) for _, own in dealt] == [28, 28, 27]
+    assert [len(own.y) for _, own in dealt] == [28, 28, 27]
     assert np.array_equal(np.sort(np.concatenate([own.x for _, own in dealt]), axis=0), np.sort(train.x, axis=0))
     with pytest.raises(SpecError, match="at most one for each of the 83"):
         parts(train, 84)
