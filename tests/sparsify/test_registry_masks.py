@@ -39,7 +39,7 @@ def test_kept_grown_and_inactive_partition_the_positions(name: str, kernel: str,
             assert len(grown) == count == len(np.unique(grown)) and np.isin(grown, candidates).all()
             return grown
 
-    made = cohort((0, 1), kernel=kernel, **OPTIMIZERS[optimizer])
+    made = cohort((0, 1), sparsity=0.6, epochs=5, kernel=kernel, **OPTIMIZERS[optimizer])
     with spied() as spy:
         sparsified(Watched(**quick(name, regrow=regrow).model_dump(exclude={"method"})), made)
     assert said.keys() <= {seen.key for seen in spy.exchanges}
