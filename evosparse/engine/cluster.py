@@ -1,4 +1,4 @@
-"""Evaluates on a Ray cluster, of this machine or of many; with `crew` the only file that imports Ray.
+"""Evaluates on a Ray cluster, of this machine or of many; with `ray_crew` the only file that imports Ray.
 
 A worker that hangs is killed and one that dies is replaced; what that means for its genomes is decided by `Batches`.
 """
@@ -29,7 +29,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from evosparse.engine.candidate import Outcome, Status
-from evosparse.engine.crew import cause_of_death, put
+from evosparse.engine.ray_crew import cause_of_death, put
 from evosparse.engine.evaluate import Assessor, Batch, Batches, Evaluator, Job, Policy, one_line
 from evosparse.engine.limits import explain_memory, limit_memory
 from evosparse.engine.nodes import answers, has_left, share_out

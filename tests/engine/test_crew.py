@@ -12,9 +12,10 @@ from threading import Lock
 import pytest
 from crew_toys import Adder, refuse
 
-from evosparse.engine import crew as crews
+from evosparse.engine import ray_crew as crews
 from evosparse.engine.cluster import Cluster
-from evosparse.engine.crew import Crew, LocalCrew, Make, Member, RayCrew
+from evosparse.engine.crew import Crew, LocalCrew, Make
+from evosparse.engine.ray_crew import Member, RayCrew
 from evosparse.errors import CampaignFailed, ClusterError, PluginError, SpecError
 
 PARTS = (10, 20)

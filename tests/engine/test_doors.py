@@ -71,7 +71,7 @@ def test_every_part_of_the_house_has_doors() -> None:
 
 def test_only_the_cluster_and_its_crews_import_ray() -> None:
     users = {path for path in FILES if any(name.split(".")[0] == "ray" for name in imported(path.read_text()))}
-    assert users == {PACKAGE / "engine" / "cluster.py", PACKAGE / "engine" / "crew.py"}
+    assert users == {PACKAGE / "engine" / "cluster.py", PACKAGE / "engine" / "ray_crew.py"}
 
 
 def test_only_the_command_line_prints() -> None:

@@ -15,7 +15,8 @@ from parallel_toys import SGD, Mortal, cohort, expect_equal_cohorts, trained
 from pydantic import ValidationError
 
 from evosparse.engine.cluster import Cluster
-from evosparse.engine.crew import LocalCrew, Member, RayCrew
+from evosparse.engine.crew import LocalCrew
+from evosparse.engine.ray_crew import Member, RayCrew
 from evosparse.errors import SpecError
 from evosparse.nets import InitialisationSpec, NetworkSpec, TrainingSpec, build, inspect_module
 from evosparse.nets.shared import TrainingState

@@ -10,13 +10,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from evosparse.engine.crew import Crew, LocalCrew, Member, RayCrew
+from evosparse.engine.crew import Crew, LocalCrew
 from evosparse.errors import SpecError
 from evosparse.nets.shared import SharedPopulation, Values, matched
 from evosparse.sparsify.base import method
 from evosparse.sparsify.cohort import Cohort
 from evosparse.sparsify.methods.set import SET
-from evosparse.sparsify.together import Alone, Push, Work, averaged, parts
 from evosparse.sparsify.together import Alone, Push, Work, averaged, parts
 
 
@@ -78,7 +77,8 @@ class WASAP(SET):
         shares = parts(cohort.train, self.workers)
         if self.crew == "local":
             return stack.enter_context(LocalCrew(work, shares))
-        from evosparse.engine.cluster import Cluster
+        from evosparse.engine.cluster import Cluster  # importing Ray takes a second
+        from evosparse.engine.ray_crew import Member, RayCrew
 
         cluster = stack.enter_context(Cluster(self.workers, self.address, process=Member))
         return stack.enter_context(RayCrew(cluster, work, shares))
