@@ -79,20 +79,21 @@ class Watched(Cohort):
         self._trainings.append(self.label)
 
     def advance(self, epochs: int, final: bool = False, before_step: Callable | None = None, after_epoch: Callable | None = None) -> None:
-        def look(epoch: int) -> None:
+        for epoch in range(epochs):
+            super().advance(1, final, before_step)
             if final or self._everything:
-                validation = self.population.evaluate(self.validation.x, self.validation.y)
-                test = self.population.accuracy(self._data.test.x, self._data.test.y)
-                weights = [sum(map(len, own)) for own in self.connections]
-                self.seen.append(
-                    {"training": len(self._trainings), "label": self.label, "weights": weights, "loss": validation.loss.tolist(), "test": test.tolist()}
-                )
+                self.look()
             if after_epoch is not None and epoch < epochs - 1:
                 after_epoch(epoch)
 
-        for epoch in range(epochs):
-            super().advance(1, final, before_step)
-            look(epoch)
+    def look(self, label: str = "") -> None:
+        """Keep the test figures of now, under a label of their own if there is one."""
+        validation = self.population.evaluate(self.validation.x, self.validation.y)
+        test = self.population.accuracy(self._data.test.x, self._data.test.y)
+        self.seen.append({
+            "training": len(self._trainings), "label": label or self.label, "loss": validation.loss.tolist(), "test": test.tolist(),
+            "weights": [sum(map(len, own)) for own in self.connections],
+        })  # fmt: skip
 
 
 @dataclass
@@ -175,7 +176,7 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
     rows = []
     for number, (seed, result) in enumerate(zip(seeds, cohort.results(), strict=True)):
         seen = [(one["training"], one["weights"][number], one["loss"][number], one["test"][number], one["label"]) for one in cohort.seen]
-        last = [one for one in seen if one[0] == seen[-1][0]]
+        last = [one for one in seen if (one[0], one[4]) == (seen[-1][0], seen[-1][4])]
         rows.append({
             "seed": seed, "method": arm.method.method, "sparsity": arm.sparsity, "weights": result.measures["weights"],
             "test": last[-1][3], "test_selected": last[int(np.argmin([one[2] for one in last]))][3],
@@ -190,8 +191,8 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
 def ladder(seen: Sequence[tuple[int, int, float, float, str]]) -> list[list[float | str]]:
     """Return of each training its weights, test accuracy at the least validation loss and at the end, that epoch, its label."""
     found = []
-    for training in sorted({one[0] for one in seen}):
-        own = [one for one in seen if one[0] == training]
+    for training in sorted({(one[0], one[4]) for one in seen}):
+        own = [one for one in seen if (one[0], one[4]) == training]
         epoch = int(np.argmin([one[2] for one in own]))
         found.append([own[0][1], own[epoch][3], own[-1][3], epoch + 1, own[0][4]])
     return found

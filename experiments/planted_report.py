@@ -186,10 +186,11 @@ def _collapse(rows: Rows) -> tuple[str, str]:
 
 def _order(rows: Rows) -> tuple[str, str]:
     common = {"arm": "pruned", "task": "circle", "protocol": "multishot", "density": "planted"}
-    own = {method: choose(rows, method=method, **common) for method in reversed(METHODS)}
-    means = [(method, float(np.mean(values(part)))) for method, part in own.items() if part]
-    text = ", ".join(f"{method} {mean:.3f}" for method, mean in means) or "-"
-    return text, _seeds([row for part in own.values() for row in part])
+    own = {method: values(choose(rows, method=method, **common)) for method in METHODS}
+    means = {method: float(np.mean(found)) for method, found in own.items() if found}
+    best_first = sorted(means, key=means.__getitem__, reverse=True)
+    text = " > ".join(f"{method} {means[method]:.3f} ({len(own[method])})" for method in best_first) or "-"
+    return text, f"{min(map(len, own.values()))}, each in brackets"
 
 
 def _linear(rows: Rows) -> tuple[str, str]:

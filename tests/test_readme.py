@@ -63,8 +63,9 @@ def start(words: Sequence[str], place: Path) -> str:
 
 def test_every_fenced_block_is_named_and_tested() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
-    programs = {"classifier", "python", "plugin", "task"}
-    assert set(BLOCKS) == {"run", "tests", "tour", "sparsify", "activations", "ensembles", "topologies"} | programs
+    programs = {"classifier", "python", "plugin", "task", "sparse"}
+    commands = {"run", "tests", "tour", "sparsify", "activations", "ensembles", "topologies", "published"}
+    assert set(BLOCKS) == commands | programs
 
 
 def test_the_first_command_runs_the_default_campaign(place: Path) -> None:
@@ -126,6 +127,19 @@ def test_the_task_of_ones_own_runs(place: Path) -> None:
     program = place / "task.py"
     program.write_text(BLOCKS["task"])
     assert "fitness" in run(f"{sys.executable} task.py", place)
+
+
+def test_the_commands_about_published_sparsifiers_run(place: Path) -> None:
+    printed = run_block("published", place)
+    assert all(arm in printed[0] for arm in ("dense", "lottery", "snip", "rigl", "0.95", "test_accuracy"))
+    assert "seed" in printed[1] and "method" in printed[2] and (place / "runs" / "sparse.safetensors").exists()
+
+
+def test_the_program_about_a_module_of_ones_own_runs(place: Path) -> None:
+    program = place / "sparse.py"
+    program.write_text(BLOCKS["sparse"])
+    printed = run(f"{sys.executable} sparse.py", place)
+    assert printed.count("Sequential(") == 2 and printed.count("'1'") == 2
 
 
 def test_the_python_program_runs(place: Path) -> None:

@@ -20,7 +20,7 @@ from evosparse.engine.spec import read
 SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "benchmarks" / "same_result.py"
 # Seconds within which a campaign is killed; one that was quicker is killed sooner, at the next try. A process that
 # evaluates activation functions compiles for some seconds at first.
-SPANS = {"masks": 1.5, "activations": 4.0, "ensembles": 1.5, "topologies": 1.5}
+SPANS = {"masks": 1.5, "activations": 4.0, "ensembles": 1.5, "topologies": 1.5, "sparsify": 1.5}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where its dataclasses look for it
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))
+        spec.loader.exec_module(module)
     return module
 
 
@@ -72,7 +74,7 @@ def test_cache_and_progress_change_nothing(
 
 @pytest.mark.parametrize(
     ("kind", "workers"),
-    [("masks", 1), ("masks", 2), ("activations", 2), ("ensembles", 2), ("topologies", 2)],
+    [("masks", 1), ("masks", 2), ("activations", 2), ("ensembles", 2), ("topologies", 2), ("sparsify", 1), ("sparsify", 2)],
     indirect=["kind"],
 )
 @pytest.mark.usefixtures("connected")
@@ -97,7 +99,7 @@ def test_remembered_votes_change_nothing(
     [
         ("masks", 0, 0), ("masks", 1, 1), ("masks", 2, 0),
         ("activations", 0, 0), ("activations", 1, 1), ("ensembles", 0, 0), ("ensembles", 1, 1),
-        ("topologies", 0, 0), ("topologies", 1, 1),
+        ("topologies", 0, 0), ("topologies", 1, 1), ("sparsify", 0, 0), ("sparsify", 1, 1),
     ],
     indirect=["kind"],
 )  # fmt: skip

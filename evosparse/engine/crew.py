@@ -6,6 +6,7 @@ For work whose steps depend on each other, which a batch of independent evaluati
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -20,6 +21,7 @@ from evosparse.errors import CampaignFailed, ClusterError, EvosparseError, Plugi
 if TYPE_CHECKING:
     from evosparse.engine.cluster import Cluster
 
+_PATIENCE = 120.0  # seconds until a worker must have started; a busy machine needs 60
 _DEATHS = 3  # of one worker over one task, until it is not the processes' fault
 
 
@@ -89,7 +91,7 @@ class RayCrew:
 
     Raises:
         PluginError: a part cannot be sent.
-        ClusterError: a worker dies again and again.
+        ClusterError: a worker dies again and again, or there is no room for it.
         CampaignFailed: a worker raised an error.
     """
 
@@ -100,10 +102,11 @@ class RayCrew:
         self._deaths = [0] * len(parts)
         self._pending: dict[ray.ObjectRef, int] = {}
         self._members: list[ray.actor.ActorHandle] = []
-        self._started: list[ray.ObjectRef] = []
+        self._started: dict[int, ray.ObjectRef] = {}
+        self._hired: dict[int, float] = {}
         for number in range(len(parts)):
             self._members.append(cluster.hire())
-            self._started.append(self._members[number].start.remote(self._make, self._parts[number]))
+            self._start(number)
 
     def submit(self, number: int, task: object) -> None:
         """See `Crew`."""
@@ -114,7 +117,11 @@ class RayCrew:
         """See `Crew`."""
         while True:
             # Those that wait longest stand first, so that none is passed over.
-            [reference], _ = ray.wait(list(self._pending), num_returns=1)
+            ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=1)
+            if not ready:
+                self._expect_started()
+                continue
+            [reference] = ready
             number = self._pending.pop(reference)
             try:
                 ray.get(self._started[number])
@@ -133,8 +140,12 @@ class RayCrew:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for member in self._members:
-            ray.kill(member)
+        busy = set(self._pending.values())
+        for number, member in enumerate(self._members):
+            if number in busy:
+                ray.kill(member)
+            else:
+                self._cluster.give_back(member)
 
     def _replace(self, number: int, error: RayError) -> None:
         self._deaths[number] += 1
@@ -142,12 +153,26 @@ class RayCrew:
             raise ClusterError(f"worker {number} died {_DEATHS + 1} times at one task: {cause_of_death(error)}") from error
         ray.kill(self._members[number])
         self._members[number] = self._cluster.hire()
-        self._started[number] = self._members[number].start.remote(self._make, self._parts[number])
+        self._start(number)
         self.submit(number, self._tasks[number])
+
+    def _start(self, number: int) -> None:
+        self._hired[number] = time.monotonic()
+        self._started[number] = self._members[number].start.remote(self._make, self._parts[number])
+
+    def _expect_started(self) -> None:
+        """Complain of a worker for which there is no room, instead of waiting for ever."""
+        for number in self._pending.values():
+            late = time.monotonic() - self._hired[number] > _PATIENCE
+            if late and not ray.wait([self._started[number]], timeout=0)[0]:
+                raise ClusterError(
+                    f"worker {number} of {len(self._members)} could not be started in {_PATIENCE:g} s: each needs 1 CPU; ask for"
+                    " fewer workers, or free some CPUs of the cluster"
+                )
 
 
 class Member:
-    """Runs in a process of its own on some node, and holds a worker there."""
+    """Runs in a process of its own on some node, and holds a worker there; it can be started again for another crew."""
 
     def start(self, make: Make, part: object) -> None:
         """Make the worker."""

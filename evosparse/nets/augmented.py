@@ -50,9 +50,19 @@ class AugmentedPerceptron(nn.Sequential):
 
 @dataclass(frozen=True, eq=False)
 class AugmentedNetwork(Network):
-    """The architecture of an `AugmentedPerceptron`, which `AugmentedKernel` trains."""
+    """The architecture of an `AugmentedPerceptron`, which `AugmentedKernel` trains.
+
+    Args:
+        activation, slope: as of a `MultilayerPerceptron`; of any other, 1 would not stay 1.
+    """
 
     activation: Activation = "relu"
+    slope: float | None = None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """(layers + 1,) units of the input and of each layer, the constants not among them."""
+        return (self.layers[0].shape[1] - 1, *(layer.shape[0] for layer in self.layers))
 
 
 class AugmentedKernel(PerceptronKernel):

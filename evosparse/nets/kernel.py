@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -65,3 +66,9 @@ def padded(extent: int) -> int:
 def only_if_equal(seeds: Sequence[int]) -> Sequence[int]:
     """Return one seed for all networks if theirs are equal, and each network's own otherwise."""
     return seeds[:1] if len(set(seeds)) == 1 else seeds
+
+
+def minibatch(x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return copies of a network's examples of a minibatch; for the arguments see `Kernel.backward`."""
+    own = rows if rows.ndim == 1 else rows[number]
+    return x[own].cpu().numpy(), y[own].cpu().numpy()

@@ -20,7 +20,7 @@ from evosparse.nets.device import choose_device, configured
 from evosparse.nets.evaluation import Evaluation, judged
 from evosparse.nets.expectations import expect_connections, expect_within
 from evosparse.nets.initial import InitialisationSpec, initial_weights
-from evosparse.nets.kernel import Fill, Kernel, only_if_equal
+from evosparse.nets.kernel import Fill, Kernel, minibatch, only_if_equal
 from evosparse.nets.moves import Grown, Move
 from evosparse.nets.optimize import TrainingSpec, make_optimizer, set_learning_rate
 from evosparse.nets.randomness import Purpose, Seeds, generator
@@ -341,7 +341,7 @@ class Population:
         starts = range(0, len(x), batch)
         for number, start in enumerate(starts):
             rows = order[..., start : start + batch]
-            if before_step is not None and before_step(partial(_minibatch, x, y, rows)):
+            if before_step is not None and before_step(partial(minibatch, x, y, rows)):
                 self.steps += 1
                 continue
             self._kernel.backward(x, y, rows, self.steps)
@@ -394,11 +394,6 @@ class Population:
             # Data sets are read-only arrays, and are not written to here.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self._device)
-
-
-def _minibatch(x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, number: int) -> Batch:
-    own = rows if rows.ndim == 1 else rows[number]
-    return _numpy(x[own]), _numpy(y[own])
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

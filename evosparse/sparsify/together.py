@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evosparse.data import Train
 from evosparse.errors import SpecError
 from evosparse.nets import Connections, InitialisationSpec, Network, TrainingSpec
 from evosparse.nets.shared import SharedPopulation, TrainingState, Values
@@ -22,6 +21,19 @@ from evosparse.sparsify.cohort import Cohort, Replicate
 from evosparse.sparsify.dynamic import Dynamic
 
 Allowed = list[list[Positions]] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The examples of a worker.
+
+    Args:
+        x: (n, *input_shape) inputs.
+        y: (n,) classes, or (n, outputs) values.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +110,7 @@ class PartWorker:
         train: its examples.
     """
 
-    def __init__(self, work: Work, number: int, train: Train) -> None:
+    def __init__(self, work: Work, number: int, train: Part) -> None:
         replicates = [replace(own, worker=number) for own in work.replicates]
         # A worker chooses nothing, so its own examples may stand for those of validation.
         self._cohort = Cohort(
@@ -120,11 +132,11 @@ class PartWorker:
         return Alone(population.save(), cohort.allowed, task.epoch + 1)
 
 
-def parts(train: Train, workers: int) -> list[tuple[int, Train]]:
+def parts(train: object, workers: int) -> list[tuple[int, Part]]:
     """Deal the examples to workers one by one; a single worker gets them all in their order.
 
     Args:
-        train: all examples.
+        train: all examples, with ``x`` and ``y``.
         workers: how many.
 
     Raises:
@@ -133,7 +145,7 @@ def parts(train: Train, workers: int) -> list[tuple[int, Train]]:
     if workers > len(train.x):
         raise SpecError(f"workers: expected at most one for each of the {len(train.x)} training examples, got {workers}")
     return [
-        (number, Train(np.ascontiguousarray(train.x[number::workers]), np.ascontiguousarray(train.y[number::workers])))
+        (number, Part(np.ascontiguousarray(train.x[number::workers]), np.ascontiguousarray(train.y[number::workers])))
         for number in range(workers)
     ]
 

@@ -1,7 +1,7 @@
 """One campaign run in many ways, and killed at random moments and resumed: its digest must always be the same.
 
 A genetic search over masks on digits, a cooperative one over activation functions, UMDA over the members of a fitted
-pool, or NEAT over networks that drive a car, with examination: uninterrupted in one process, with and without cache and
+pool, NEAT over networks that drive a car, or lottery tickets and RigL, with examination: uninterrupted in one process, with and without cache and
 progress; with workers; and runs that are killed with SIGKILL (the driver alone; a worker, then the driver; the whole
 process tree), each in its own run directory. Prints a table; the exit code is 1 if a digest differs.
 
@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from machine_processes import Process, end, signal_all, tree
 from rich.console import Console
 from rich.table import Table
 
@@ -77,6 +78,16 @@ examination: {{seeds: 2, baselines: [best_single, all, greedy, random, stacking,
 task: {{name: driving, tracks: [oval, bean], test_tracks: [kidney], steps: 300, laps: 1, starts: anywhere, replicates: 2}}
 search: {{population: 150, generations: {generations}, until_solved: false, recurrent: true, add_node: 0.2}}
 examination: {{seeds: 2}}
+""",
+    # A generation is a method at one sparsity; a batch is a part of its networks.
+    "sparsify": """
+data: digits
+network: {{name: mlp, hidden: [32]}}
+training: {{optimizer: adam, learning_rate: 0.005, batch: 64}}
+methods: [lottery, {{method: rigl, every: 10}}]
+sparsities: {sparsities}
+seeds: 5
+epochs: {epochs}
 """,
 }
 VARIANTS = {
@@ -166,7 +177,10 @@ def write_campaign(folder: Path, kind: str, generations: int, epochs: int, seed:
     """Write a campaign file of one of the kinds in `SEARCHES`, with at least two generations, and return its path."""
     file = folder / "same_result.yaml"
     text = CAMPAIGN + SEARCHES[kind]
-    file.write_text(text.format(kind=kind, seed=seed, generations=generations, n=2 * (generations - 1), epochs=epochs))
+    n, sparsities = 2 * (generations - 1), [round(0.98 - 0.02 * place, 2) for place in range(-(-generations // 2))]
+    file.write_text(
+        text.format(kind=kind, seed=seed, generations=generations, n=n, epochs=epochs, sparsities=sparsities)
+    )
     return file
 
 
@@ -306,77 +320,6 @@ class Commands:
         while driver.poll() is None and not (self.out / "campaign.sqlite").exists():
             time.sleep(0.02)
         return time.monotonic()
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process of this machine; a later one with the same number is another.
-
-    Args:
-        pid: its number.
-        parent: that of its parent.
-        session: that of its session.
-        started: when it started, in ticks of the system.
-    """
-
-    pid: int
-    parent: int
-    session: int
-    started: int
-
-    def command(self) -> str:
-        """Return its command line; empty if it has gone."""
-        try:
-            return Path(f"/proc/{self.pid}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            return ""
-
-
-def processes() -> list[Process]:
-    """Return all processes of this machine that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()  # the name may have spaces in it
-            if fields[0] not in "ZX":
-                found.append(Process(int(path.parent.name), int(fields[1]), int(fields[3]), int(fields[19])))
-    return found
-
-
-def tree(roots: Iterable[int]) -> list[Process]:
-    """Return the processes with these numbers, all below them, and all in the sessions that they lead."""
-    everybody = processes()
-    family = set(roots)
-    while True:
-        more = {one.pid for one in everybody if one.parent in family or one.session in family} - family
-        if not more:
-            return [one for one in everybody if one.pid in family]
-        family |= more
-
-
-def signal_all(family: Iterable[Process]) -> None:
-    """Kill processes."""
-    for process in family:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-
-
-def end(survivors: Iterable[Process], patience: float = 15.0) -> int:
-    """Wait until processes have ended by themselves, kill the rest, and return how many those were."""
-    deadline = time.monotonic() + patience
-    known = {(process.pid, process.started) for process in survivors}
-    ended: set[int] = set()
-    while True:
-        left = [process for process in processes() if (process.pid, process.started) in known]
-        # What they have started meanwhile, too.
-        left = tree([process.pid for process in left])
-        if not left:
-            return len(ended)
-        known |= {(process.pid, process.started) for process in left}
-        if time.monotonic() > deadline:
-            signal_all(left)
-            ended |= {process.pid for process in left}
-        time.sleep(0.2)
 
 
 def _told(row: Row) -> Row:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from evosparse.data import Train, Validation
 from evosparse.nets import InitialisationSpec, TrainingSpec, multilayer_perceptron
 from evosparse.sparsify import Cohort, Replicate, Sparsifier
+from evosparse.sparsify.together import PartWorker, Work
 
 SGD = TrainingSpec(optimizer="sgd", learning_rate=0.05, momentum=0.9, batch=16, kernel="packed")
 
@@ -55,3 +59,23 @@ def expect_equal_cohorts(one: Cohort, other: Cohort) -> None:
         for state, its in ((mine.state, theirs.state), (mine.selected, theirs.selected)):
             assert state.keys() == its.keys()
             assert all(np.array_equal(state[name], its[name]) for name in state)
+
+
+class Mortal(Work):
+    """Makes workers, the first of which dies at its task of a given number, once."""
+
+    def __call__(self, part: object) -> PartWorker:
+        """Make one of its number and examples, the number of the task or None, and a file to be made on dying."""
+        number, train, task, mark = part
+        worker, done = super().__call__((number, train)), [0]
+        work = worker.work
+
+        def until_then(own: object) -> object:
+            done[0] += 1
+            if number == 0 and done[0] == task and not Path(mark).exists():
+                Path(mark).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return work(own)
+
+        worker.work = until_then  # type: ignore[method-assign]
+        return worker

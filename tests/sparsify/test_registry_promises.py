@@ -139,11 +139,13 @@ def test_the_last_examples_are_evaluated_too(name: str) -> None:
 def test_the_last_smaller_minibatch_is_trained_on(name: str) -> None:
     order = generator(cohort((0,)).replicates[0].seeds.order, Purpose.ORDER, 0).permutation(53)
     told = []
-    for row in (None, order[-1]):
+    for rows in (order[:0], order[48:]):
         y = DATA.train.y.copy()
-        if row is not None:
-            y[row] = (y[row] + 1) % 3  # which moves the biases of the outputs, whatever is dead
-        [result] = sparsified(quick(name), cohort((0,), data=replace(DATA, train=Train(DATA.train.x, y)), epochs=1))
+        y[rows] = (y[rows] + 1) % 3  # which moves the biases of the outputs, whatever is dead
+        train = replace(DATA, train=Train(DATA.train.x, y))
+        [result] = sparsified(quick(name), cohort((0,), data=train, epochs=1))
+        if not any(value.any() for key, value in result.state.items() if key.endswith("bias")):
+            pytest.skip("weights and biases stay as they were drawn: the masks alone are learnt")
         told.append(bits(result))
     assert told[0] != told[1]
 

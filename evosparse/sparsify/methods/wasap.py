@@ -166,11 +166,16 @@ class Server:
             self.crew.submit(number, task)
         answers = dict(self.crew.next() for _ in range(workers))
         self._alone = [answers[number] for number in range(workers)]
-        before = cohort.connections
+        before, costs = cohort.connections, self._multiply_adds()
         connections, values = averaged([own.state for own in self._alone], self._budgets, self._names)
         cohort.population.assume(connections, values)
         if any(len(new) < len(old) for own, then in zip(connections, before) for new, old in zip(own, then)):
-            cohort.forget_choice()  # units were removed
+            # Units were removed, before this epoch.
+            cohort.charge(3 * len(cohort.train.x) * (self._multiply_adds() - costs))
+            cohort.forget_choice()
+
+    def _multiply_adds(self) -> np.ndarray:
+        return np.array([self.cohort.network.multiply_adds(own) for own in self.cohort.connections])
 
 
 @method

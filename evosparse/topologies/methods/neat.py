@@ -250,7 +250,7 @@ class NEATSearch(Search):
         self._generation, self._next_species = int(values["generation"]), int(values["next_species"])
         self._best = float(values["best"][0]), int(values["best"][1])
         self.threshold = float(values["threshold"])
-        records = [Record(int(row[0]), float(row[1]), int(row[2]), bool(row[3])) for row in values["records"]]
+        records = [Record(int(row[0]), float(row[1]), int(row[2]), *map(bool, row[3:])) for row in values["records"]]
         self.records = {record.number: record for record in records}
         self.species = arrays["species"]
         self._innovations.restore(arrays["innovations"])
