@@ -81,7 +81,7 @@ class Pruning(Sparsifier):
         if self.retrain_rate != 1:
             rate = training.learning_rate * self.retrain_rate
             training = training.model_copy(update={"learning_rate": rate})
-        cohort.begin(connections, cohort.epochs, training, self.redraw, None if self.redraw else states)
+        cohort.begin(connections, cohort.epochs, training, self.redraw, states=None if self.redraw else states)
         cohort.advance(0 if cohort.masks_alone else cohort.epochs, final=True)
 
     def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
