@@ -44,7 +44,7 @@ SPARSIFY_CASES = [
     published("a misspelt reset", "methods=[{method: lottery, reset: rewnd}]", "lottery.reset", "did you mean 'rewind'?"),
     published("a number for sparsifiers", "methods=3", "methods: expected a list", "got 3"),
     published("a sparsifier without a name", "methods=[{fraction: 0.1}]", "methods[0]: expected the name of a method"),
-    published("no sparsifiers", "methods=[]", "methods: expected a list of at least 1 item", "got []"),
+    published("no sparsifiers", "methods=[]", "methods: expected at least one method", "got an empty list"),
     published("a sparsifier twice", "methods=[snip, snip]", "each method with each sparsity once", "'snip 0.5' twice"),
     published("a sparsity twice", "sparsities=[0.5, 0.5]", "each method with each sparsity once", "'snip 0.5' twice"),
     published("all weights removed", "sparsities=[0.5, 1.0]", "sparsities[1]: expected a number >= 0 and < 1", "got 1.0"),

@@ -24,7 +24,7 @@ def paper(experiment: Callable[[str], ModuleType]) -> ModuleType:
 def test_every_campaign_file_is_valid(file: Path) -> None:
     if "cluster" not in file.parts:  # manifests, tested with their page
         named = file.name.partition("_")[0].removesuffix(".yaml")
-        kinds = {"neat": "topologies", **{kind: kind for kind in ("activations", "ensembles", "topologies")}}
+        kinds = {"neat": "topologies", **{kind: kind for kind in ("activations", "ensembles", "sparsify", "topologies")}}
         assert read(file).kind == kinds.get(named, "masks")
 
 
