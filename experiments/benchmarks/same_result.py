@@ -293,7 +293,7 @@ class Commands:
         return Row(name, None, None, left_behind, time.monotonic() - self._start, self.digest())
 
     def _begin(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "evosparse.cli", *arguments]
+        command = [sys.executable, "-m", "evosparse", *arguments]
         # A file, because a pipe would be held open by workers that outlive their driver. A session of its own, so that
         # what the driver starts can be told from everything else on this machine.
         with self._errors.open("w") as errors:
