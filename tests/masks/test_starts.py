@@ -108,10 +108,11 @@ def test_children_of_different_distributions_keep_the_total(blobs: DataSet) -> N
 
 
 def run_generation(made: masks.Problem, number: int) -> list[Candidate]:
+    """Judge all equally, so that whom the search chooses does not hang on the last bits of what the methods trained."""
     candidates = made.search.ask(SeedKey(3).child("ask", number))
     for index, candidate in enumerate(candidates):
         candidate.uid, candidate.generation = f"{number}.{index}", number
-        candidate.judge(Outcome(Status.OK, {"accuracy": float(int(candidate.genome.key[:6], 16))}), {"accuracy": "max"})
+        candidate.judge(Outcome(Status.OK, {"accuracy": 0.5}), {"accuracy": "max"})
     made.search.tell(candidates)
     return candidates
 
