@@ -40,17 +40,21 @@ def best(scores: NDArray[np.floating], count: int) -> NDArray[np.intp]:
     return np.flatnonzero(kept)
 
 
-def best_of_all(scores: Sequence[NDArray[np.floating]], count: int) -> list[NDArray[np.intp]]:
-    """Return, for each layer, the places that are among the greatest scores of all layers together (see `best`).
+def best_of_all(
+    scores: Sequence[NDArray[np.floating]], count: int, existing: Sequence[Positions]
+) -> list[Positions]:
+    """Return, for each layer, the positions whose scores are among the greatest of all layers together (see `best`).
 
     Args:
-        scores: for each layer, one score for each place.
+        scores: for each layer, one score for each of its positions.
         count: how many in all.
+        existing: for each layer, its positions.
     """
     kept = best(np.concatenate(scores), count)
     starts = np.cumsum([0, *(len(own) for own in scores)])
     bounds = np.searchsorted(kept, starts)
-    return [kept[first:last] - start for first, last, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)]
+    parts = zip(existing, bounds[:-1], bounds[1:], starts[:-1], strict=True)
+    return [own[kept[first:last] - start] for own, first, last, start in parts]
 
 
 def free(existing: Positions, size: int, allowed: Positions | None = None) -> Positions:

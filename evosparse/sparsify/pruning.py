@@ -106,10 +106,8 @@ class Pruning(Sparsifier):
         scores = self.scores(cohort, number, existing, turn)
         budget = self.budget(cohort, number, turn)
         if self.scope == "global":
-            places = best_of_all(scores, budget[0])
-        else:
-            places = [best(own, count) for own, count in zip(scores, budget, strict=True)]
-        return [own[kept] for own, kept in zip(existing, places, strict=True)]
+            return best_of_all(scores, budget[0], existing)
+        return [own[best(score, count)] for own, score, count in zip(existing, scores, budget, strict=True)]
 
     def _train(self, cohort: Cohort, epochs: int, early: list[State] | None) -> list[State] | None:
         """Train before a cut; in the first round remember the networks at the step to which they are set back."""

@@ -114,6 +114,7 @@ def test_most_methods_look_at_the_examples() -> None:
 def test_budgets_pick_the_first_of_equals() -> None:
     scores = np.array([1.0, 2.0, 1.0, 1.0, 0.0])
     assert best(scores, 3).tolist() == [0, 1, 2] and best(scores, 0).tolist() == [] and len(best(scores, 9)) == 5
-    assert [own.tolist() for own in best_of_all([scores[:2], scores[2:]], 3)] == [[0, 1], [0]]
+    existing = [np.array([4, 7]), np.array([2, 3, 9])]
+    assert [own.tolist() for own in best_of_all([scores[:2], scores[2:]], 3, existing)] == [[4, 7], [2]]
     with pytest.raises(ScoreError, match="NaN"):
         best(np.array([1.0, np.nan]), 0)

@@ -13,7 +13,7 @@ from evosparse.sparsify.pruning import magnitudes
 
 @method
 class GMP(Dynamic):
-    """The smallest weights go while the network trains; sparsity grows as 1 - (1 - progress)^3 (equation 1), globally."""
+    """The smallest weights go while the network trains; sparsity grows as 1 - (1 - progress)^3 (equation 1), of all."""
 
     method: Literal["gmp"] = "gmp"
     every: int | None = Field(100, ge=1)
@@ -25,8 +25,6 @@ class GMP(Dynamic):
         self.update(Exchange(cohort, -1, last=True), 1.0)  # changes nothing unless training was too short for it
 
     def update(self, exchange: Exchange, progress: float) -> None:
-        cohort, left, kept = exchange.cohort, 0.0 if exchange.last else (1 - progress) ** 3, []
-        for number, (own, replicate) in enumerate(zip(cohort.connections, cohort.replicates, strict=True)):
-            places = best_of_all(magnitudes(cohort, number), round((1 - replicate.sparsity * (1 - left)) * cohort.size))
-            kept.append([existing[place] for existing, place in zip(own, places, strict=True)])
-        cohort.cut(kept)
+        cohort, share = exchange.cohort, 1.0 if exchange.last else 1 - (1 - progress) ** 3
+        counts = [round((1 - share * replicate.sparsity) * cohort.size) for replicate in cohort.replicates]
+        cohort.cut([best_of_all(magnitudes(cohort, n), count, cohort.connections[n]) for n, count in enumerate(counts)])
