@@ -79,13 +79,13 @@ task: {{name: driving, tracks: [oval, bean], test_tracks: [kidney], steps: 300, 
 search: {{population: 150, generations: {generations}, until_solved: false, recurrent: true, add_node: 0.2}}
 examination: {{seeds: 2}}
 """,
-    # A generation is a method at one sparsity, lottery tickets first; a batch is a part of its networks. Rounds are few, so
-    # that both methods take about as long, and a kill falls into either.
+    # A generation is a method at one sparsity, RigL first; a batch is a part of its networks. Its exchanges are many and the
+    # rounds of lottery tickets few, so that a kill falls into either.
     "sparsify": """
 data: digits
 network: {{name: mlp, hidden: [32]}}
 training: {{optimizer: adam, learning_rate: 0.005, batch: 64}}
-methods: [{{method: lottery, rate: 0.6}}, {{method: rigl, every: 4}}]
+methods: [{{method: rigl, every: 4}}, {{method: lottery, rate: 0.6}}]
 sparsities: {sparsities}
 seeds: 5
 epochs: {epochs}
