@@ -18,11 +18,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from paper_runs import HE, PAPERS, percent
 
 from evosparse import Campaign, masks
 from evosparse.data import DataSpec, load
+from evosparse.engine.results import interval
 from evosparse.engine.spec import Evaluation
 from evosparse.nets import NetworkSpec, ScheduleSpec, TrainingSpec, build
 from evosparse.nets.sparsity import Distribution
@@ -149,7 +151,7 @@ def report(rows: Sequence[Mapping]) -> Iterator[str]:
             for level in levels
         }
         methods = dict.fromkeys(method for method, _ in cells)
-        for method in sorted(methods, key=lambda one: -max(cells[one, levels[-1]] or [0])):
+        for method in sorted(methods, key=lambda one: -mean(cells[one, levels[-1]] or [0])):
             shown = [percent(cells[method, level]) if cells[method, level] else "" for level in levels]
             mine = [row for row in own if row["method"] == method]
             cost = max(row["epochs"] for row in mine), max(row["evaluations"] for row in mine)
@@ -170,12 +172,13 @@ def draw(rows: Sequence[Mapping], folder: Path = PAPERS) -> list[Path]:
         for (marker, line), method in zip(styles, sorted({row["method"] for row in own if row["sparsity"]})):
             points = []
             for level in sorted({row["sparsity"] for row in own if row["method"] == method}):
-                values = [100 * row["test"] for row in own if (row["method"], row["sparsity"]) == (method, level)]
-                points.append((100 * (1 - level), sum(values) / len(values), max(values) - min(values)))
-            x, y, spread = zip(*points)
-            axes.errorbar(x, y, [half / 2 for half in spread], marker=marker, linestyle=line, capsize=2, label=method)
-        for row in [row for row in own if row["method"] == "dense"][:1]:
-            axes.axhline(100 * row["test"], color="black", linewidth=0.8, label="dense")
+                found = interval([100 * row["test"] for row in own if (row["method"], row["sparsity"]) == (method, level)])
+                points.append((100 * (1 - level), found.mean, found.half_width))
+            x, y, halves = zip(*points)
+            axes.errorbar(x, y, halves, marker=marker, linestyle=line, capsize=2, label=method)
+        dense = [100 * row["test"] for row in own if row["method"] == "dense"]
+        if dense:
+            axes.axhline(mean(dense), color="black", linewidth=0.8, label="dense")
         axes.set(xscale="log", xlabel="weights that exist, %", ylabel="test accuracy, %", title=name)
         axes.legend(ncols=2, fontsize="small")
         files.append(folder / f"sparsifiers_{name}.png")
