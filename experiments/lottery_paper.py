@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from paper_runs import Arm, Paper, Watched, paired, percent
 
 from evosparse.nets import Connections, TrainingSpec
-from evosparse.sparsify import LotteryTicket
+from evosparse.sparsify import Dense, LotteryTicket
 
 # 20 epochs of 55,000 images in batches of 60: 18,340 steps for each ticket in place of 50,000, for the early stop comes after
-# some five thousand. The validation loss is looked at after each epoch, not every 100 steps.
+# some five thousand. The validation loss is looked at after each epoch, not every 100 steps, but for the whole network once more.
 TRAINING = TrainingSpec(optimizer="adam", learning_rate=1.2e-3, batch=60)
 
 
@@ -33,12 +33,15 @@ class Controlled(LotteryTicket):
 
 PAPER = Paper("lottery", "Lottery tickets", {
     "ticket": Arm("tickets", Controlled(), 1 - 9537 / 266_200, TRAINING, 20, observe="all"),
+    "whole": Arm("whole network, looked at every 100 steps", Dense(), 0.0, TRAINING, 20, observe="steps"),
 })  # fmt: skip
 REPLICATION = {0: 98.05, 3: 98.04, 5: 98.26, 7: 98.33, 9: 98.26, 11: 98.20, 13: 98.19, 15: 98.16}
 
 
 def report(rows: list[dict]) -> Iterator[str]:
     """Yield the lines of the table."""
+    whole = [row for row in rows if row["arm"] == "whole"]
+    rows = [row for row in rows if row["arm"] == "ticket"]
     tickets = [[one for one in row["trainings"] if not one[4]] for row in rows]
     redrawn = [{one[0]: one for one in row["trainings"] if one[4]} for row in rows]
     yield "| rounds | weights | share, % | replication, early stop | ours, early stop | ours, at the end | epoch of the early stop | minus re-initialised |"
@@ -51,6 +54,12 @@ def report(rows: list[dict]) -> Iterator[str]:
         here, there = ([{"seed": seed, "test": pair[side]} for seed, pair in enumerate(pairs)] for side in (0, 1))
         control = paired(here, there) if pairs else ""
         yield f"| {place} | {own[0][0]:,.0f} | {100 * own[0][0] / 266_200:.2f} | {REPLICATION.get(place, '')} | {early} | {end} | {epoch:.1f} | {control} |"
+    if whole:
+        [stops] = zip(*(row["trainings"] for row in whole), strict=True)
+        early = percent([one[1] for one in stops])
+        steps = sum(100 * one[3] for one in stops) / len(stops)
+        yield ""
+        yield f"{PAPER.arms['whole'].title}: {early} at the early stop, after {steps:,.0f} steps ({len(stops)} seeds)."
 
 
 if __name__ == "__main__":

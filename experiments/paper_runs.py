@@ -44,7 +44,8 @@ class Arm:
         data: the data set and its split.
         initialisation: of the weights.
         published: what the paper says.
-        observe: where to keep test figures: at every ``epoch`` of the last training, or of ``all`` trainings.
+        observe: where to keep test figures: at every ``epoch`` of the last training, or of ``all`` trainings, or at every
+            100 ``steps`` of the last, and at its end.
     """
 
     title: str
@@ -69,19 +70,24 @@ class Watched(Cohort):
 
     label: str = ""
 
-    def watch(self, data: DataSet, everything: bool) -> None:
-        """Look at the test set after each epoch of the last training, or of all."""
+    def watch(self, data: DataSet, observe: str) -> None:
+        """Look at the test set, as often as an arm says."""
         self.seen: list[dict[str, object]] = []
-        self._data, self._everything, self._trainings = data, everything, []
+        self._data, self._observe, self._trainings = data, observe, []
 
     def begin(self, *arguments: object, **named: object) -> None:
         super().begin(*arguments, **named)
         self._trainings.append(self.label)
 
     def advance(self, epochs: int, final: bool = False, before_step: Callable | None = None, after_epoch: Callable | None = None) -> None:
+        def looking(minibatch: Callable) -> bool:
+            if self.population.steps and self.population.steps % 100 == 0:
+                self.look()
+            return before_step is not None and before_step(minibatch)
+
         for epoch in range(epochs):
-            super().advance(1, final, before_step)
-            if final or self._everything:
+            super().advance(1, final, looking if final and self._observe == "steps" else before_step)
+            if self._observe == "all" or (final and (self._observe == "epoch" or epoch == epochs - 1)):
                 self.look()
             if after_epoch is not None and epoch < epochs - 1:
                 after_epoch(epoch)
@@ -170,7 +176,7 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
         network, data.search.train, data.search.validation, [Replicate(seed, arm.sparsity) for seed in seeds],
         arm.training, arm.initialisation, arm.epochs,
     )  # fmt: skip
-    cohort.watch(data, everything=arm.observe == "all")
+    cohort.watch(data, arm.observe)
     arm.method.sparsify(cohort)
     seconds = round((time.perf_counter() - began) / len(seeds), 1)
     rows = []
@@ -183,7 +189,7 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
             "test_best": max(one[3] for one in last), "validation": result.measures["validation_accuracy"],
             "alive": [value for key, value in result.measures.items() if key.startswith("alive_")],
             "training_multiply_adds": result.measures["training_multiply_adds"], "epochs": result.measures["epochs"],
-            "seconds": seconds, "trainings": ladder(seen) if arm.observe == "all" else [],
+            "seconds": seconds, "trainings": ladder(seen) if arm.observe != "epoch" else [],
         })  # fmt: skip
     return rows
 
