@@ -46,7 +46,7 @@ def report(rows: list[dict]) -> Iterator[str]:
     redrawn = [{one[0]: one for one in row["trainings"] if one[4]} for row in rows]
     yield "| rounds | weights | share, % | replication, early stop | ours, early stop | ours, at the end | epoch of the early stop | minus re-initialised |"
     yield "|---" * 8 + "|"
-    for place in range(len(tickets[0])):
+    for place in range(len(tickets[0]) if tickets else 0):
         own = [ticket[place] for ticket in tickets]
         early, end = percent([one[1] for one in own]), percent([one[2] for one in own])
         epoch = sum(one[3] for one in own) / len(own)

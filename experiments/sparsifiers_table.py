@@ -3,11 +3,11 @@
     python experiments/sparsifiers_table.py run       (--data mnist ... --methods rigl evolved ... --sparsities 0.98 for a part)
     python experiments/sparsifiers_table.py report    (prints the tables and draws papers/sparsifiers_DATA.png)
 
-The network is 784-300-100-10 with the data's own inputs and classes, Adam at 3e-3 with half a cosine, batch 50; of images 6,000 are drawn, of
-which 1,000 are for validation, and tested on all 10,000; the other sets are whole. What methods train before they cut has as
-many epochs as the last training; lottery tickets have half of them in each round. ``evolved`` is a genetic algorithm over
-masks that starts from random ones and judges each by its validation accuracy after two epochs; its winner is trained with the
-same seeds as all others.
+The network is 784-300-100-10 with the data's own inputs and classes, Adam at 3e-3 with half a cosine, batch 50; of images
+6,000 are drawn, of which 1,000 are for validation, and tested on all 10,000; the other sets are whole. What methods train
+before they cut has as many epochs as the last training; lottery tickets have half of them in each round. ``evolved`` is a
+genetic algorithm over masks that starts from random ones and judges each by its validation accuracy after two epochs; its
+winner is trained with the same seeds as all others.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from evosparse.engine.problem import Problem, kind
 from evosparse.engine.results import Arm, TrialResult, summarise
 from evosparse.engine.seeds import SeedKey, global_random
 from evosparse.engine.spec import CampaignSpec, Evaluation, Stop, differences
-from evosparse.engine.store import Generation, Header, Store
+from evosparse.engine.store import Generation, Header, Store, free_folder
 from evosparse.errors import CampaignFailed, PluginError, StoreError
 
 MakeEvaluator = Callable[..., Evaluator]  # of a stage, and the size of batches if it is not the campaign's
@@ -65,7 +65,7 @@ class Campaign:
             name=name, kind=problem.kind, seed=seed, hall_of_fame=hall_of_fame, stop=stop, evaluation=evaluation,
             problem=problem.spec,
         )
-        self._begin(spec, problem, Path(out) if out is not None else _free_folder(Path("runs") / name), base)
+        self._begin(spec, problem, Path(out) if out is not None else free_folder(Path("runs") / name), base)
 
     @classmethod
     def from_spec(cls, spec: CampaignSpec, out: Path | None = None, base: Path | None = None) -> Campaign:
@@ -74,7 +74,7 @@ class Campaign:
         # The problem's own sections: where the file leaves a choice to it, they tell what it chose.
         spec = spec.model_copy(update={"problem": problem.spec})
         campaign = cls.__new__(cls)
-        campaign._begin(spec, problem, out if out is not None else _free_folder(Path("runs") / spec.name), base)
+        campaign._begin(spec, problem, out if out is not None else free_folder(Path("runs") / spec.name), base)
         return campaign
 
     @classmethod
@@ -391,11 +391,3 @@ class Campaign:
 
 def _from_cache(outcome: Outcome) -> Outcome:
     return replace(outcome, cached=True, seconds=0.0)
-
-
-def _free_folder(folder: Path) -> Path:
-    """Return the folder, or the first of ``folder-2``, ``folder-3``, ... that does not exist."""
-    number, free = 2, folder
-    while free.exists():
-        number, free = number + 1, folder.with_name(f"{folder.name}-{number}")
-    return free

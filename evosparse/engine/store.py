@@ -35,7 +35,7 @@ from evosparse.engine.rows import (
 from evosparse.engine.search import State
 from evosparse.errors import StoreError
 
-__all__ = ["Decode", "EncodedGenome", "Generation", "GenerationRow", "Header", "Store"]
+__all__ = ["Decode", "EncodedGenome", "Generation", "GenerationRow", "Header", "Store", "free_folder"]
 
 _WITH_GENOMES = "FROM candidate JOIN genome ON genome.id = candidate.genome"
 _SETTLED = "WHERE status IN ('ok', 'invalid')"
@@ -334,3 +334,11 @@ class Store:
 
 def _places(count: int) -> str:
     return ", ".join("?" * count)
+
+
+def free_folder(folder: Path) -> Path:
+    """Return the folder, or the first of ``folder-2``, ``folder-3``, ... that does not exist."""
+    number, free = 2, folder
+    while free.exists():
+        number, free = number + 1, folder.with_name(f"{folder.name}-{number}")
+    return free

@@ -13,7 +13,7 @@ from evosparse.sparsify.pruning import magnitudes
 
 @method
 class GMP(Dynamic):
-    """The smallest weights go while the network trains; sparsity grows as 1 - (1 - progress)^3 (equation 1), of all."""
+    """The smallest weights of all layers go as it trains: sparsity is S (1 - (1 - progress)^3) (equation 1)."""
 
     method: Literal["gmp"] = "gmp"
     every: int | None = Field(100, ge=1)
