@@ -29,8 +29,7 @@ def test_runs_are_stored_once_and_reported_beside_the_published_figures(
     script, file = experiment(name), tmp_path / "runs.jsonl"
     paper, quick = script.PAPER, dict(QUICK)
     if name == "dropout_paper":
-        quick["network"] = NetworkSpec(module=f"{script.__file__}:wide", parameters={"dropped": 0.5, "inputs": 0.2})
-        quick["training"] = script.training(2.0, precision="float32")
+        quick["training"] = script.TRAINING.model_copy(update={"precision": "float32"})
     for seeds in (1, 2):
         for _ in paper.run(list(paper.arms), seeds, file, quick):
             pass

@@ -60,3 +60,30 @@ def module_dropout(
             else:
                 factor[number] = 1 - probability
     return factors
+
+
+def drop_inputs(
+    x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, noise: Sequence[int], probability: float, step: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gather a minibatch and drop a share of its inputs, each network's own; the others are scaled to keep the mean.
+
+    Args:
+        x: (n, *input_shape) examples.
+        y: (n, ...) their labels.
+        rows: (batch,) or (population, batch) rows of the minibatch.
+        noise: seeds, (population,) or one for all.
+        probability: of dropping.
+        step: number of the training step.
+
+    Returns:
+        Examples, labels and rows of them in place of those given: the networks' minibatches one after the other.
+    """
+    batch, networks = rows.shape[-1], max(len(noise), len(rows) if rows.ndim == 2 else 1)
+    uniform = np.empty((len(noise), batch, *x.shape[1:]), np.float32)
+    for own, seed in zip(uniform, noise, strict=True):
+        generator(seed, Purpose.INPUT_NOISE, step).random(out=own, dtype=np.float32)
+    kept = (torch.from_numpy(uniform) >= probability).to(x.device)
+    dropped = (x[rows] * kept / (1 - probability)).expand(networks, batch, *x.shape[1:])
+    labels = y[rows].expand(networks, batch, *y.shape[1:])
+    own_rows = torch.arange(networks * batch, device=x.device).view(networks, batch)
+    return dropped.flatten(0, 1), labels.flatten(0, 1), own_rows if networks > 1 else own_rows[0]

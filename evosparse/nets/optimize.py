@@ -80,6 +80,7 @@ class TrainingSpec(Section):
             needs a processor with AMX or AVX-512 BF16, or a GPU.
         dropout: probability of dropping a hidden activation; in a user's module that of its nn.Dropout layers, which
             keep their own if this is 0.
+        input_dropout: probability of dropping an input, in any network.
     """
 
     loss: LossName = "cross_entropy"
@@ -93,6 +94,7 @@ class TrainingSpec(Section):
     batch: int = Field(default=64, ge=1)
     schedule: ScheduleSpec = ScheduleSpec()
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    input_dropout: float = Field(default=0.0, ge=0, lt=1)
     kernel: Literal["auto", "dense", "packed", "csr"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
 

@@ -17,6 +17,7 @@ import torch
 from evosparse.nets.architectures import Connections, Network
 from evosparse.nets.choice import KernelName, choose_kernel, make_kernel
 from evosparse.nets.device import choose_device, configured
+from evosparse.nets.dropout import drop_inputs
 from evosparse.nets.evaluation import Evaluation, judged
 from evosparse.nets.expectations import expect_connections, expect_within
 from evosparse.nets.initial import InitialisationSpec, initial_weights
@@ -292,17 +293,9 @@ class Population:
     def _use(self, kernel: KernelName, connections: Sequence[Connections], fill: Fill) -> None:
         """Begin to train with a new kernel."""
         made: Kernel = make_kernel(
-            kernel,
-            self.network,
-            connections,
-            self._seeds,
-            fill,
-            self._dropout,
-            self._training.precision,
-            self._device,
-            self._activations,
-            self._training.loss,
-        )
+            kernel, self.network, connections, self._seeds, fill, self._dropout, self._training.precision, self._device,
+            self._activations, self._training.loss,
+        )  # fmt: skip
         # Only now, so that a kernel that is refused leaves everything as it was.
         self.kernel, self._kernel, self._connections = kernel, made, list(connections)
         self._layers = [self._kernel.stacks[layer.parameter] for layer in self.network.layers]
@@ -344,14 +337,20 @@ class Population:
             if before_step is not None and before_step(partial(minibatch, x, y, rows)):
                 self.steps += 1
                 continue
-            self._kernel.backward(x, y, rows, self.steps)
-            for index, stack in enumerate(self._layers):
-                gradient = stack.values.grad
-                stack.clear(gradient)
-                if self._gradients is not None:
-                    self._gradients[index] += gradient.abs() if absolute else gradient
+            self._backward(x, y, rows, self.steps)
+            for total, stack in zip(self._gradients or (), self._layers):
+                total += stack.values.grad.abs() if absolute else stack.values.grad
             self._update(self.epochs_done + number / len(starts))
         self.epochs_done += 1
+
+    def _backward(self, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor, step: int) -> None:
+        """Set the gradient of every parameter on a minibatch, zero where no weight exists."""
+        if self._training.input_dropout:
+            noise = only_if_equal([seed.noise for seed in self._seeds])
+            x, y, rows = drop_inputs(x, y, rows, noise, self._training.input_dropout, step)
+        self._kernel.backward(x, y, rows, step)
+        for stack in self._layers:
+            stack.clear(stack.values.grad)
 
     def _update(self, epochs: float, factor: float = 1.0) -> None:
         """Let the optimizer step, at so many times the learning rate that it has after so many epochs."""

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     ORDER = 1
     NOISE = 2
     MODULE = 3
+    INPUT_NOISE = 4
 
 
 def generator(seed: int, purpose: Purpose, number: int) -> np.random.Generator:

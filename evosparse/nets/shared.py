@@ -77,9 +77,7 @@ class SharedPopulation(Population):
         """
         examples, labels, batch = self._tensor(x, np.float32), self._targets(y), self._training.batch
         rows = self._order(len(x), epoch)[..., number * batch : (number + 1) * batch]
-        self._kernel.backward(examples, labels, rows, step)
-        for stack in self._layers:
-            stack.clear(stack.values.grad)
+        self._backward(examples, labels, rows, step)
         return self._read({name: stack.values.grad for name, stack in self._kernel.stacks.items()})
 
     @configured()

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from evosparse.nets import ScheduleSpec, Seeds, TrainingSpec, multilayer_perceptron
-from evosparse.nets.dropout import module_dropout, perceptron_dropout
+from evosparse.nets.dropout import drop_inputs, module_dropout, perceptron_dropout
 from evosparse.nets.losses import each_loss, total_loss
 
 X, Y = examples(43, (13,), 3)
@@ -208,3 +208,28 @@ def test_dropout_of_a_linear_network_answers_on_average_as_without(probability: 
         np.testing.assert_allclose(np.unique(factors), [0, 1 / (1 - probability)])
         answers = (factors * hidden) @ state["output.weight"].T
         np.testing.assert_allclose(answers.mean(axis=0), state["output.weight"] @ hidden, atol=1e-2)
+
+
+@pytest.mark.parametrize("probability", [0.2, 0.5])
+def test_dropped_inputs_are_on_average_the_inputs(probability: float) -> None:
+    x, y = torch.arange(1, 13, dtype=torch.float32).view(4, 3), torch.arange(4)
+    total, rows = torch.zeros(2, 2, 3), torch.tensor([[3, 1], [0, 2]])
+    for step in range(20_000):
+        dropped, labels, own = drop_inputs(x, y, rows, [5, 6], probability, step)
+        assert labels[own].tolist() == rows.tolist()
+        kept = dropped[own] != 0
+        torch.testing.assert_close(dropped[own][kept], (x[rows] / (1 - probability))[kept])
+        total += kept
+    np.testing.assert_allclose(total / 20_000, 1 - probability, atol=0.015)
+
+
+def test_networks_of_one_seed_share_dropped_inputs_and_others_have_their_own() -> None:
+    x, y, rows = torch.ones(6, 50), torch.arange(6), torch.tensor([4, 0, 5])
+    alone, _, own = drop_inputs(x, y, rows, [5], 0.5, 3)
+    assert own.ndim == 1 and alone.shape == (3, 50)
+    both, labels, own = drop_inputs(x, y, rows, [5, 6], 0.5, 3)
+    assert labels[own].tolist() == [rows.tolist()] * 2
+    assert both[own[0]].equal(alone) and not both[own[1]].equal(alone)
+    assert not drop_inputs(x, y, rows, [5], 0.5, 4)[0].equal(alone)
+    shared, labels, own = drop_inputs(x, y, torch.stack([rows, rows.flip(0)]), [5], 0.5, 3)
+    assert labels[own].tolist() == [[4, 0, 5], [5, 0, 4]] and shared[own[1]].equal(alone)

@@ -182,6 +182,21 @@ def test_dropout_drops_its_share_of_units_and_scales_the_others_up(kind: str, ke
         np.testing.assert_allclose(gradient, np.outer(error, scaled), rtol=1e-3, atol=1e-5)
 
 
+@EVERY_KERNEL
+def test_inputs_are_dropped_in_training_alone(kind: str, kernel: str) -> None:
+    # With one example, the gradient of the first weights is error x input, so it shows which inputs were dropped.
+    network = small(kind, hidden=(40,))
+    x, y = examples(1, (13,), 3)
+    population = make(
+        network, [[None] * 2] * 200, [Seeds(1, 1, noise) for noise in range(200)], TrainingSpec(batch=1, input_dropout=0.25), kernel=kernel
+    )
+    before = population.logits(x)
+    np.testing.assert_allclose(before, np.broadcast_to(before[:1], before.shape), rtol=1e-6)
+    population.train(x, y, 1, gradients="signed")
+    kept = dense(population, "gradients", 0).any(axis=1)
+    assert abs(kept.mean() - 0.75) < 4 * np.sqrt(0.75 * 0.25 / kept.size)
+
+
 @pytest.mark.parametrize("kernel", ["dense", "packed"])
 def test_dropout_layers_of_a_module_follow_the_training_or_keep_their_own(kernel: str) -> None:
     own = inspect_module(lambda: nn.Sequential(nn.Linear(13, 9), nn.Dropout(0.5), nn.Linear(9, 3)), (13,), 3, "own")

@@ -154,7 +154,7 @@ def test_perceptrons_are_pure(
     dropout: float,
 ) -> None:
     network = multilayer_perceptron(widths[:1], classes, widths[1:], activation)
-    spec = TrainingSpec(batch=max(batch, n // 6), dropout=dropout, **training)
+    spec = TrainingSpec(batch=max(batch, n // 6), dropout=dropout, input_dropout=dropout / 2, **training)
     expect_pure(network, seeds_of(population, shared), spec, n, kernel)
 
 
@@ -194,7 +194,7 @@ def test_modules_are_pure(training: dict[str, object], shared: bool) -> None:
 @pytest.mark.parametrize("kernel", ["dense", "packed"])
 def test_lenet5_is_pure(kernel: str) -> None:
     network = build(NetworkSpec(name="lenet5"), (16, 16), 5)
-    expect_pure(network, seeds_of(3, False), TrainingSpec(batch=6, dropout=0.4), 10, kernel, cut=True)
+    expect_pure(network, seeds_of(3, False), TrainingSpec(batch=6, dropout=0.4, input_dropout=0.2), 10, kernel, cut=True)
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -17,7 +17,7 @@ KINDS = pytest.mark.parametrize(
     "options",
     [
         {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
-        {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "unscaled_decay": 1e-4, "dropout": 0.2},
+        {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "unscaled_decay": 1e-4, "dropout": 0.2, "input_dropout": 0.1},
         {"optimizer": "adam", "schedule": "cosine"},
         {"optimizer": "rmsprop", "momentum": 0.5, "learning_rate": 1e-3},
     ],

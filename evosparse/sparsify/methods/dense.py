@@ -29,16 +29,16 @@ class Dropout(Dense):
 
     Attributes:
         dropout: probability of DROPPING a hidden activation (the paper's p is that of keeping it).
+        inputs: probability of dropping an input; the paper's is 0.2 for images.
         max_norm: c, the bound of the norm of the weights into each unit; None for none.
-
-    Inputs are dropped by an nn.Dropout layer in a module of the user's own.
     """
 
     method: Literal["dropout"] = "dropout"
     dropout: float = Field(0.5, gt=0, lt=1)
+    inputs: float = Field(0.0, ge=0, lt=1)
     max_norm: float | None = Field(2.0, gt=0)
 
     def sparsify(self, cohort: Cohort) -> None:
-        own = {"dropout": self.dropout, "max_norm": self.max_norm}
+        own = {"dropout": self.dropout, "input_dropout": self.inputs, "max_norm": self.max_norm}
         cohort.begin(cohort.dense, cohort.epochs, cohort.training.model_copy(update=own))
         cohort.advance(cohort.epochs, final=True)
