@@ -97,6 +97,7 @@ class Cohort:
         costs: (networks,) multiply-adds of training so far; forward and backward count as three times forward.
         epochs_trained: so far.
         allowed: for each network and layer, the flat indices at which weights may exist; None for all.
+        further: for each network, what a method measures beside what all of them do.
 
     Raises:
         DataError: the examples are a test set.
@@ -125,6 +126,7 @@ class Cohort:
         self.population: Population
         self.allowed: list[list[np.ndarray]] | None = None
         self.epochs_trained = 0
+        self.further: list[dict[str, float]] = [{} for _ in self.replicates]
         self.forget_choice()
 
     def __len__(self) -> int:
@@ -301,4 +303,4 @@ class Cohort:
             alive = alive_units(self.network.layers, connections)[:-1]
             names = ("inputs", *(layer.name for layer in self.network.layers[:-1]))
             measures |= {f"alive_{name}": int(own.sum()) for name, own in zip(names, alive, strict=True)}
-        return measures
+        return measures | self.further[number]
