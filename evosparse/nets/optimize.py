@@ -19,13 +19,13 @@ class ScheduleSpec(Section):
     """How the learning rate changes; a bare string is the name.
 
     Attributes:
-        name: ``constant``; ``cosine``, from the full rate to zero over the whole training, step by step; or ``step``.
+        name: ``constant``; ``cosine`` or ``linear``, from the full rate to zero over the whole training, step by step; or ``step``.
         every: with step, the epochs after which the rate is multiplied by the factor, again and again.
         at: with step, in place of ``every``: the epochs after which it is multiplied once more.
         factor: with step, what it is multiplied by.
     """
 
-    name: Literal["constant", "cosine", "step"] = "constant"
+    name: Literal["constant", "cosine", "linear", "step"] = "constant"
     every: int | None = Field(default=None, ge=1)
     at: tuple[int, ...] | None = None
     factor: float | None = Field(default=None, gt=0, le=1)
@@ -50,6 +50,8 @@ class ScheduleSpec(Section):
         """
         if self.name == "cosine":
             return 0.5 * (1 + math.cos(math.pi * epochs / total_epochs))
+        if self.name == "linear":
+            return 1 - epochs / total_epochs
         if self.name == "step":
             times = int(epochs) // self.every if self.at is None else sum(epochs >= epoch for epoch in self.at)
             return self.factor**times

@@ -129,6 +129,10 @@ class Stack:
         rows = self.window(self.values.detach()).flatten(2)
         rows *= (norm / rows.norm(dim=2, keepdim=True).clamp(min=norm)).to(rows.dtype)
 
+    def spread(self, factors: np.ndarray) -> torch.Tensor:
+        """Return (population,) float32 factors in a form that broadcasts with values."""
+        return torch.from_numpy(factors).view(-1, *[1] * (self.values.ndim - 1))
+
     def masked(self, indices: Sequence[np.ndarray | None]) -> torch.Tensor:
         """Return the mask of other weights.
 
@@ -189,6 +193,13 @@ class PackedStack:
     def write(self, tensor: torch.Tensor, number: int, indices: np.ndarray | None, values: np.ndarray) -> None:
         """Set a network's part of a tensor like values, at all its indices in order (see `Stack`)."""
         tensor.detach()[self._pattern.span(number)] = torch.as_tensor(values)
+
+    def spread(self, factors: np.ndarray) -> torch.Tensor:
+        """Return (population,) float32 factors in a form that broadcasts with values."""
+        spread = torch.ones(self.values.shape)
+        for number, factor in enumerate(factors):
+            spread[self._pattern.span(number)] = float(factor)
+        return spread
 
     def expand(self, tensor: torch.Tensor, number: int) -> torch.Tensor:
         """Return a network's part of a tensor like values as a dense array of the layer's shape."""

@@ -157,7 +157,7 @@ class Cohort:
         training: TrainingSpec | None = None,
         redraw: bool = False,
         states: Sequence[State] | None = None,
-        kind: type[Population] = Population,
+        kind: Callable[..., Population] = Population,
     ) -> None:
         """Begin a training with a fresh optimizer, from the initial weights or from given ones.
 
@@ -167,7 +167,7 @@ class Cohort:
             training: in place of the cohort's.
             redraw: draw other initial weights than the first.
             states: what the networks begin with, in place of initial weights.
-            kind: of the population.
+            kind: makes the population of what `Population` takes.
         """
         seeds = [replicate.seeds for replicate in self.replicates]
         if redraw:

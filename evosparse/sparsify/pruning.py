@@ -67,22 +67,34 @@ class Pruning(Sparsifier):
     def sparsify(self, cohort: Cohort) -> None:
         """Cut round by round, then train to the end."""
         connections, states = cohort.dense, None
-        epochs = cohort.epochs if self.round_epochs is None else self.round_epochs
         early: list[State] | None = None
-        for turn in range(1, self.rounds_of(cohort) + 1):
-            cohort.begin(connections, epochs, states=states)
-            early = self._train(cohort, epochs, early)
+        cuts = self.rounds_of(cohort)
+        for turn in range(1, cuts + 1):
+            early = self._train(cohort, self.begin(cohort, connections, states, turn), early)
             existing = cohort.connections
             # All are scored and cut, the random ones of one network by its own key alone.
             connections = [self._kept(cohort, number, existing[number], turn) for number in range(len(cohort))]
             states = self._set_back(cohort, early)
             self.after_cut(cohort, connections, turn)
-        training = cohort.training
-        if self.retrain_rate != 1:
-            rate = training.learning_rate * self.retrain_rate
-            training = training.model_copy(update={"learning_rate": rate})
-        cohort.begin(connections, cohort.epochs, training, self.redraw, states=None if self.redraw else states)
-        cohort.advance(0 if cohort.masks_alone else cohort.epochs, final=True)
+        epochs = self.begin(cohort, connections, states, cuts + 1)
+        cohort.advance(0 if cohort.masks_alone else epochs, final=True)
+
+    def begin(self, cohort: Cohort, connections: Sequence[Connections], states: Sequence[State] | None, turn: int) -> int:
+        """Begin the training before a cut, or behind the last one, and return its epochs.
+
+        Args:
+            cohort: the networks; where there was a training before, its population is still there.
+            connections: the weights that exist from now on, for each network.
+            states: what they begin with; None for initial weights.
+            turn: number of the cut that follows; behind the last cut one more.
+        """
+        training, last = cohort.training, turn > self.rounds_of(cohort)
+        if last and self.retrain_rate != 1:
+            training = training.model_copy(update={"learning_rate": training.learning_rate * self.retrain_rate})
+        epochs = cohort.epochs if last or self.round_epochs is None else self.round_epochs
+        redraw = last and self.redraw
+        cohort.begin(connections, epochs, training, redraw, states=None if redraw else states)
+        return epochs
 
     def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
         """Do something with what a cut left; by default nothing. The cohort's population may be replaced."""

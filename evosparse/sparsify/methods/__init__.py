@@ -6,6 +6,7 @@ from evosparse.sparsify.methods.edge_popup import EdgePopup
 from evosparse.sparsify.methods.gmp import GMP
 from evosparse.sparsify.methods.grasp import GraSP
 from evosparse.sparsify.methods.han import Han
+from evosparse.sparsify.methods.imp import BIMP, IMP
 from evosparse.sparsify.methods.lottery import LotteryTicket
 from evosparse.sparsify.methods.magnitude import Magnitude
 from evosparse.sparsify.methods.random_pruning import Random
@@ -18,6 +19,6 @@ from evosparse.sparsify.methods.synflow import SynFlow
 from evosparse.sparsify.methods.wasap import WASAP, WASSP
 
 __all__ = [
-    "GMP", "SET", "SNIP", "WASAP", "WASSP", "CTREseq", "CTREsim", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket",
+    "BIMP", "GMP", "IMP", "SET", "SNIP", "WASAP", "WASSP", "CTREseq", "CTREsim", "Dense", "Dropout", "EdgePopup", "GraSP", "Han", "LotteryTicket",
     "Magnitude", "Random", "RigL", "RigLRestarted", "Static", "SynFlow",
 ]  # fmt: skip
