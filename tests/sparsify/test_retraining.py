@@ -74,9 +74,9 @@ def test_the_adaptive_start_measures_what_the_cut_took() -> None:
     made, seen = cohort(epochs=4), []
     begin = made.begin
 
-    def watched(connections: object, epochs: int, training: object, redraw: bool, states: object, kind: object) -> None:
+    def watched(*arguments: object, kind: object, **named: object) -> None:
         seen.extend(kind.args[0])
-        begin(connections, epochs, training, redraw, states, kind)
+        begin(*arguments, kind=kind, **named)
 
     method = IMP(retraining="allr", retrain_epochs=1, round_epochs=100)
     assert method.begin(made, made.dense, None, 1) == 100

@@ -46,7 +46,10 @@ class IMP(Magnitude):
             return epochs
         rates = [self._rate(cohort, number, own, epochs) for number, own in enumerate(connections)]
         training = cohort.training.model_copy(update={"schedule": self._schedule(cohort)})
-        cohort.begin(connections, epochs, training, self.redraw, states, partial(PacedPopulation, rates))
+        redraw = self.redraw and turn > self.rounds_of(cohort)
+        cohort.begin(
+            connections, epochs, training, redraw, states=None if redraw else states, kind=partial(PacedPopulation, rates)
+        )
         return epochs
 
     def first_training(self, cohort: Cohort) -> TrainingSpec:
