@@ -15,6 +15,7 @@ from evosparse.errors import SpecError
 from evosparse.nets import Connections, Layer
 from evosparse.section import Section
 from evosparse.sparsify.cohort import Cohort
+from evosparse.sparsify.units import expect_chain, without
 
 
 class Importance(Section):
@@ -46,8 +47,7 @@ class Importance(Section):
         Raises:
             SpecError: it is not known which layer reads which.
         """
-        if cohort.network.plan is None:
-            raise SpecError("importance: expected a chain of layers (nn.Sequential of known parts), in which each reads the last")
+        expect_chain(cohort.network, "importance")
         layers, every = cohort.network.layers, cohort.connections
         places = cohort.allowed or [[np.arange(layer.size) for layer in layers] for _ in every]
         allowed, left = [], []
@@ -76,26 +76,3 @@ def unimportant(layer: Layer, indices: np.ndarray, values: np.ndarray, percentil
     importance = np.bincount(rows, np.abs(values), units)
     joined = np.bincount(rows, minlength=units) > 0
     return joined & (importance <= np.percentile(importance[joined], percentile)) if joined.any() else joined
-
-
-def without(
-    layers: tuple[Layer, ...], connections: Connections, doomed: list[NDArray[np.bool_]], outgoing: bool
-) -> list[np.ndarray]:
-    """Return connections, or positions, without those of some hidden units.
-
-    Args:
-        layers: of the network.
-        connections: flat indices for each layer.
-        doomed: for each hidden layer, which of its units.
-        outgoing: whether what leaves them goes too.
-    """
-    left = []
-    for index, (layer, own) in enumerate(zip(layers, connections, strict=True)):
-        stays = np.ones(len(own), bool)
-        if index < len(doomed):
-            stays &= ~doomed[index][own // layer.fan_in]
-        if outgoing and index:
-            # The input of a convolution, and of a layer behind one, has several places for each unit of the layer before.
-            stays &= ~doomed[index - 1][own % layer.fan_in // (layer.fan_in // len(doomed[index - 1]))]
-        left.append(own[stays])
-    return left

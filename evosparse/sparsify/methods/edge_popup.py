@@ -11,18 +11,17 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import nn
 from torch.func import functional_call
-from torch.nn.modules.dropout import _DropoutNd
 
 from evosparse.nets import Layer, TrainingSpec
 from evosparse.nets.device import configured
 from evosparse.nets.losses import total_loss
-from evosparse.nets.randomness import Purpose, generator
+from evosparse.nets.optimize import set_learning_rate
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier, method
 from evosparse.sparsify.budget import best
 from evosparse.sparsify.cohort import Cohort, State
+from evosparse.sparsify.learning import minibatches, without_dropout
 
 
 @method
@@ -74,8 +73,8 @@ class EdgePopup(Sparsifier):
     @configured()
     def _learn(self, cohort: Cohort, number: int, state: State) -> list[np.ndarray]:
         """Return the learnt (size,) scores of each layer; buffers of the state are changed in place."""
-        network, seeds = cohort.network, cohort.replicates[number].seeds
-        module = _without_dropout(network.module())
+        network = cohort.network
+        module = without_dropout(network)
         tensors = {name: torch.from_numpy(value) for name, value in state.items()}
         weights = [tensors[layer.parameter] for layer in network.layers]
         scores = [
@@ -84,21 +83,16 @@ class EdgePopup(Sparsifier):
         ]
         schedule = TrainingSpec(schedule="cosine").schedule
         optimizer = torch.optim.SGD(scores, self.learning_rate, self.momentum, weight_decay=self.weight_decay)
-        x, y = torch.from_numpy(np.array(cohort.train.x)), torch.from_numpy(np.array(cohort.train.y))
-        size = cohort.training.batch
         for epoch in range(cohort.epochs):
             kept = self._counts(cohort, number, (epoch + 1) / cohort.epochs)
-            order = torch.from_numpy(generator(seeds.order, Purpose.ORDER, epoch).permutation(len(x)))
-            for start in range(0, len(x), size):
-                rows = order[start : start + size]
-                for group in optimizer.param_groups:
-                    group["lr"] = self.learning_rate * schedule.share(epoch + start / len(x), cohort.epochs)
+            for x, y, epochs in minibatches(cohort, number, epoch):
+                set_learning_rate(optimizer, self.learning_rate * schedule.share(epochs, cohort.epochs))
                 effective = [masked(w, s, n) for w, s, n in zip(weights, scores, kept, strict=True)]
                 named = {layer.parameter: own for layer, own in zip(network.layers, effective, strict=True)}
-                outputs = functional_call(module, tensors | named, (x[rows],))
+                outputs = functional_call(module, tensors | named, (x,))
                 if self.output == "softmax":
                     outputs = outputs.softmax(dim=1)
-                slopes = torch.autograd.grad(total_loss(cohort.training.loss, outputs[None], y[rows]), effective)
+                slopes = torch.autograd.grad(total_loss(cohort.training.loss, outputs[None], y), effective)
                 for score, weight, slope in zip(scores, weights, slopes, strict=True):
                     score.grad = straight_through(slope, weight, score)
                 optimizer.step()
@@ -122,11 +116,3 @@ def masked(weights: torch.Tensor, scores: torch.Tensor, count: int) -> torch.Ten
 def straight_through(slopes: torch.Tensor, weights: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Return the scores' gradient: of weights * |scores|, by the gradient at the masked weights."""
     return slopes * weights * scores.sign()
-
-
-def _without_dropout(module: nn.Module) -> nn.Module:
-    module.train()
-    for part in module.modules():
-        if isinstance(part, _DropoutNd):
-            part.eval()
-    return module

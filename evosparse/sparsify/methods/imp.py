@@ -39,7 +39,9 @@ class IMP(Magnitude):
             self._schedule(cohort).expect_fitting(self._epochs(cohort, turn))
         super().sparsify(cohort)
 
-    def begin(self, cohort: Cohort, connections: Sequence[Connections], states: Sequence[State] | None, turn: int) -> int:
+    def begin(
+        self, cohort: Cohort, connections: Sequence[Connections], states: Sequence[State] | None, turn: int
+    ) -> int:
         epochs = self._epochs(cohort, turn)
         if turn == 1:
             cohort.begin(connections, epochs, self.first_training(cohort))
@@ -48,7 +50,12 @@ class IMP(Magnitude):
         training = cohort.training.model_copy(update={"schedule": self._schedule(cohort)})
         redraw = self.redraw and turn > self.rounds_of(cohort)
         cohort.begin(
-            connections, epochs, training, redraw, states=None if redraw else states, kind=partial(PacedPopulation, rates)
+            connections,
+            epochs,
+            training,
+            redraw,
+            states=None if redraw else states,
+            kind=partial(PacedPopulation, rates),
         )
         return epochs
 
@@ -103,7 +110,9 @@ class BIMP(IMP):
     @model_validator(mode="after")
     def _budget_alone(self) -> BIMP:
         if (self.round_epochs, self.retrain_epochs) != (None, None):
-            raise ValueError("bimp divides the epochs of one training by dense_share; leave round_epochs and retrain_epochs out, or take imp")
+            raise ValueError(
+                "bimp divides the epochs of one training by dense_share; leave round_epochs and retrain_epochs out, or take imp"
+            )
         return self
 
     def first_training(self, cohort: Cohort) -> TrainingSpec:
