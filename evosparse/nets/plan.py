@@ -103,7 +103,7 @@ def plan_of(module: nn.Module, input_shape: Sequence[int]) -> tuple[Step, ...] |
         module: the module; it has been seen to take a batch of examples.
         input_shape: of one example.
     """
-    parts = _leaves(module, "")
+    parts = leaves(module)
     if parts is None or any(True for _ in module.buffers()):
         return None
     # Nothing may stand twice, neither a part nor a parameter: each place has its own values here.
@@ -141,14 +141,15 @@ def _rectified(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(joined)
 
 
-def _leaves(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]] | None:
+def leaves(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]] | None:
+    """Return the parts of an `nn.Sequential`, however nested, by name and in order; None for any other module."""
     # Exactly these classes, as torch made them: a derived one may do something else.
     if type(module) is not nn.Sequential or _is_changed(module):
         return None
     found: list[tuple[str, nn.Module]] = []
     # Not named_children: of a part that stands twice it tells one.
     for name, part in module._modules.items():
-        inner = _leaves(part, f"{prefix}{name}.") if isinstance(part, nn.Sequential) else [(prefix + name, part)]
+        inner = leaves(part, f"{prefix}{name}.") if isinstance(part, nn.Sequential) else [(prefix + name, part)]
         if inner is None or _is_changed(part):
             return None
         found += inner

@@ -43,7 +43,7 @@ def mean_inputs(network: Network, state: Mapping[str, np.ndarray], x: np.ndarray
         if isinstance(part, nn.Conv2d):
             if part.groups != 1 or isinstance(part.padding, str) or part.padding_mode != "zeros":
                 raise SpecError(
-                    f"layer {name}: expected a convolution without groups, padded by numbers of zeros; leave it to another method"
+                    f"layer {name}: expected a convolution without groups, padded with zeros; take another method"
                 )
             patches = functional.unfold(own, part.kernel_size, part.dilation, part.padding, part.stride)
             own = patches.sum(dim=2)

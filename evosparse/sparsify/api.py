@@ -15,6 +15,7 @@ from evosparse.data import DataSet, DataSpec, SearchData, Test, load
 from evosparse.nets import InitialisationSpec, Network, NetworkSpec, TrainingSpec, build, inspect_module
 from evosparse.sparsify.base import Sparsifier, as_method
 from evosparse.sparsify.cohort import Sparsified
+from evosparse.sparsify.compact import Compact, compact
 from evosparse.sparsify.fitness import Bench, accuracy, module_of
 from evosparse.sparsify.genome import Recipe
 
@@ -53,6 +54,19 @@ class SparseNetwork:
             selected: as it was after the epoch that was best on the validation examples, not at the end.
         """
         return module_of(self.network, self.result.selected if selected else self.result.state)
+
+    def compact(self, selected: bool = False) -> Compact:
+        """Return the smaller dense network without dead units that answers as this one does (see `compact.compact`).
+
+        Args:
+            selected: see `module`.
+
+        Raises:
+            SpecError: the network is no chain of layers.
+        """
+        state = self.result.selected if selected else self.result.state
+        places = [np.flatnonzero(state[layer.parameter]) for layer in self.network.layers]
+        return compact(self.network, places, state)
 
     def accuracy(self, examples: Test, selected: bool = False) -> float:
         """Return the share of examples that it classifies rightly (see `module`)."""

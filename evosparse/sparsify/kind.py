@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from evosparse.engine.candidate import Candidate
 from evosparse.engine.problem import Kind
 from evosparse.errors import StoreError
+from evosparse.sparsify.compact import compact
 from evosparse.sparsify.genome import Recipe
 from evosparse.sparsify.problem import SparsifyProblem, SparsifySpec
 from evosparse.sparsify.trained import decode
@@ -22,7 +23,7 @@ class SparsifyKind(Kind):
     name = "sparsify"
     Spec = SparsifySpec
     genomes = Recipe
-    suffixes = (".safetensors",)
+    suffixes = (".safetensors", ".py")
 
     def build(self, spec: SparsifySpec, base: Path | None = None) -> SparsifyProblem:
         """Make the problem that the sections describe."""
@@ -36,14 +37,22 @@ class SparsifyKind(Kind):
     def export(
         self, problem: SparsifyProblem, candidate: Candidate, path: Path, seed: int, metadata: Mapping[str, str]
     ) -> Mapping[str, object]:
-        """Write the network as it was at the end of its training, weights and masks, to safetensors.
+        """Write the network as it was at the end of its training: to safetensors, or without dead units to Python source.
 
-        The file holds each parameter under its name in the network, removed weights as zeros, and for each masked layer
-        ``NAME.mask`` as bytes of 0 and 1.
+        The safetensors hold each parameter under its name in the network, removed weights as zeros, and for each masked
+        layer ``NAME.mask`` as bytes of 0 and 1. The source builds the smaller dense network that answers as the masked one
+        (see `compact`); its parameters are in a file of the same name beside it, with the suffix ``.safetensors``.
         """
         if candidate.uid not in problem.search.networks:
             raise StoreError(f"candidate {candidate.uid} left no network: {candidate.outcome.message or 'it failed'}; name another")
         connections, final, _ = decode(problem.bench.network, problem.search.networks[candidate.uid])
+        if path.suffix == ".py":
+            smaller = compact(problem.bench.network, connections, final)
+            beside = path.with_suffix(".safetensors")
+            parameters = {name: value.numpy().copy() for name, value in smaller.module.state_dict().items()}
+            path.write_text(smaller.to_python(beside.name))
+            save_file(parameters, beside, dict(metadata))
+            return {"file": str(path), "tensors": {name: list(values.shape) for name, values in parameters.items()}}
         tensors = {name: np.ascontiguousarray(values) for name, values in final.items()}
         for layer, own in zip(problem.bench.network.layers, connections, strict=True):
             mask = np.zeros(layer.size, np.uint8)
