@@ -44,6 +44,7 @@ class Arm:
         data: the data set and its split.
         initialisation: of the weights.
         published: what the paper says.
+        cohort: the kind of cohort; one that is `Watched`.
         observe: where to keep test figures: at every ``epoch`` of the last training, or of ``all`` trainings, or at every
             100 ``steps`` of the last, and at its end.
     """
@@ -58,6 +59,7 @@ class Arm:
     initialisation: InitialisationSpec = GLOROT
     published: str = ""
     observe: str = "epoch"
+    cohort: type[Cohort] | None = None
 
 
 class Watched(Cohort):
@@ -85,6 +87,8 @@ class Watched(Cohort):
                 self.look()
             return before_step is not None and before_step(minibatch)
 
+        if final and not epochs:
+            self.look()
         for epoch in range(epochs):
             super().advance(1, final, looking if final and self._observe == "steps" else before_step)
             if self._observe == "all" or (final and (self._observe == "epoch" or epoch == epochs - 1)):
@@ -172,7 +176,7 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
     began = time.perf_counter()
     data = load(arm.data)
     network = build(arm.network, data.search.input_shape, data.search.classes)
-    cohort = Watched(
+    cohort = (arm.cohort or Watched)(
         network, data.search.train, data.search.validation, [Replicate(seed, arm.sparsity) for seed in seeds],
         arm.training, arm.initialisation, arm.epochs,
     )  # fmt: skip
@@ -189,7 +193,7 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
             "test_best": max(one[3] for one in last), "validation": result.measures["validation_accuracy"],
             "alive": [value for key, value in result.measures.items() if key.startswith("alive_")],
             "training_multiply_adds": result.measures["training_multiply_adds"], "epochs": result.measures["epochs"],
-            "seconds": seconds, "trainings": ladder(seen) if arm.observe != "epoch" else [],
+            "further": dict(cohort.further[number]), "seconds": seconds, "trainings": ladder(seen) if arm.observe != "epoch" else [],
         })  # fmt: skip
     return rows
 

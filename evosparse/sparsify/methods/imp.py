@@ -26,6 +26,8 @@ class IMP(Magnitude):
         retrain_epochs: of all rounds together; None for as many as the first training has.
         norm: what ALLR measures the loss of a cut by: all parameters, or the ``weights`` alone.
 
+    ALLR's factor in the last retraining is the measure ``retraining_rate``.
+
     Deviation: each retraining has a fresh optimizer; the published code keeps moments, those of removed weights too.
     """
 
@@ -47,6 +49,8 @@ class IMP(Magnitude):
             cohort.begin(connections, epochs, self.first_training(cohort))
             return epochs
         rates = [self._rate(cohort, number, own, epochs) for number, own in enumerate(connections)]
+        for number, rate in enumerate(rates):
+            cohort.further[number]["retraining_rate"] = rate
         training = cohort.training.model_copy(update={"schedule": self._schedule(cohort)})
         redraw = self.redraw and turn > self.rounds_of(cohort)
         cohort.begin(
