@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from evosparse.engine.candidate import Candidate, Objectives, Outcome
@@ -26,6 +27,7 @@ from evosparse.masks.workbench import Workbench
 from evosparse.nets import Seeds
 from evosparse.section import Section
 from evosparse.sparsify.base import Sparsifier, UserMethod, as_method
+from evosparse.sparsify.budget import Positions, free, random_positions
 from evosparse.sparsify.cohort import Cohort, Replicate
 from evosparse.sparsify.problem import AnyMethod as AnySparsifier
 
@@ -39,6 +41,7 @@ class StartSpec(Section):
     Attributes:
         methods: each a name, or a section with ``method: NAME`` and its parameters, as in campaigns of kind ``sparsify``;
             ``path/to/file.py:Class`` names the user's own. They share generation zero evenly, each with several replicates.
+            What a method that keeps whole units leaves of the budget is filled with random weights.
         epochs: length of the training of methods that find their masks by training.
     """
 
@@ -149,9 +152,33 @@ class StartBench:
             masks_alone=True,
         )  # fmt: skip
         self.spec.methods[task.method].sparsify(cohort)
-        layers = zip(bench.network.layers, cohort.connections[0], strict=True)
+        connections = cohort.connections[0]
+        if cohort.allowed is not None:
+            rng = cohort.replicates[0].key.child("start").rng()
+            connections = filled(connections, [layer.size for layer in bench.network.layers], task.total, rng)
+        layers = zip(bench.network.layers, connections, strict=True)
         mask = Mask(tuple(MaskLayer(layer.name, layer.shape, own) for layer, own in layers))
         return mask, {"start_epochs": cohort.epochs_trained, "start_multiply_adds": float(cohort.costs[0])}
+
+
+def filled(connections: Sequence[Positions], sizes: Sequence[int], total: int, rng: np.random.Generator) -> list[Positions]:
+    """Return connections and so many random ones that there are as many as a search asks for.
+
+    A method that keeps whole units leaves what there is room for between them, which seldom is that number.
+
+    Args:
+        connections: flat indices for each layer.
+        sizes: weights of each layer when dense.
+        total: number of weights.
+        rng: draws positions, all free ones of the network with equal chances.
+    """
+    starts = np.cumsum([0, *sizes])
+    places = np.concatenate([own + start for own, start in zip(connections, starts[:-1], strict=True)])
+    empty = free(places, int(starts[-1]))
+    added = empty[random_positions(len(empty), max(0, total - len(places)), rng)]
+    whole = np.sort(np.concatenate([places, added]))
+    bounds = np.searchsorted(whole, starts)
+    return [whole[first:last] - start for first, last, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)]
 
 
 class _Start(Replicate):

@@ -16,7 +16,7 @@ from evosparse.engine.candidate import Candidate, Outcome, Status
 from evosparse.errors import BadInput, SpecError
 from evosparse.masks.genome import Mask, MaskLayer
 from evosparse.masks.operators import between, random_mask
-from evosparse.masks.starts import Starts
+from evosparse.masks.starts import Starts, filled
 from evosparse.nets import InitialisationSpec, NetworkSpec, TrainingSpec
 from evosparse.sparsify import Replicate
 from evosparse.sparsify.cohort import Cohort
@@ -90,6 +90,33 @@ def test_the_first_mask_of_a_method_is_that_of_its_own_campaign(method: str, blo
     for layer, own in zip(first.layers, cohort.connections[0], strict=True):
         np.testing.assert_array_equal(layer.indices, own)
     assert first.key != second.key
+
+
+@pytest.mark.parametrize("method", ["nn_relief", "i_spasp", "bernoulli_units"])
+def test_what_whole_units_leave_of_the_budget_is_filled(method: str, blobs: DataSet) -> None:
+    search = masks.Genetic(sparsity=0.7, population=2, elites=1, start=masks.StartSpec(methods=(method,), epochs=2))
+    made = problem(search, blobs)
+    first, _ = (candidate.genome for candidate in made.search.ask(SeedKey(3).child("ask", 0)))
+    assert first.count == sum(made.spec.search.counts(made.bench.network.layers, 0.7))
+    cohort = Cohort(
+        made.bench.network, made.bench.train, made.bench.validation, [Replicate(0, 1 - first.count / first.size, 3)], TRAINING,
+        InitialisationSpec(), epochs=2,
+    )  # fmt: skip
+    sparsify.METHODS[method]().sparsify(cohort)
+    assert sum(map(len, cohort.connections[0])) < first.count
+    for layer, own in zip(first.layers, cohort.connections[0], strict=True):
+        assert np.isin(own, layer.indices).all()
+
+
+@given(seed=st.integers(0, 99), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), share=st.floats(0, 1))
+def test_filling_keeps_what_is_there(seed: int, sizes: list[int], share: float) -> None:
+    rng = np.random.default_rng(seed)
+    before = [np.flatnonzero(rng.random(size) < share) for size in sizes]
+    total = int(rng.integers(sum(map(len, before)), sum(sizes) + 1))
+    after = filled(before, sizes, total, rng)
+    assert sum(map(len, after)) == total
+    for own, new, size in zip(before, after, sizes, strict=True):
+        assert np.isin(own, new).all() and (np.diff(new) > 0).all() and (new < size).all()
 
 
 @pytest.mark.parametrize(("method", "epochs"), [("snip", 0), ("magnitude", 2), ("rigl", 2)])
