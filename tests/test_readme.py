@@ -133,6 +133,8 @@ def test_the_commands_about_published_sparsifiers_run(place: Path) -> None:
     printed = run_block("published", place)
     assert all(arm in printed[0] for arm in ("dense", "lottery", "snip", "rigl", "0.95", "test_accuracy"))
     assert "seed" in printed[1] and "method" in printed[2] and (place / "runs" / "sparse.safetensors").exists()
+    asked = "from smaller import network; import torch; print(network()(torch.zeros(3, 8, 8)).shape)"
+    assert "[3, 10]" in run(f'{sys.executable} -c "{asked}"', place / "runs")
 
 
 def test_the_program_about_a_module_of_ones_own_runs(place: Path) -> None:

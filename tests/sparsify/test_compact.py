@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -117,6 +120,17 @@ def test_the_python_source_builds_the_same_network(name: str, tmp_path: Path) ->
     own = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(own)
     np.testing.assert_array_equal(answers(own.network(), network), answers(smaller.module, network))
+
+
+def test_the_benchmark_compares_the_two() -> None:
+    script = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks" / "compact.py"
+    words = ["--data", "digits", "--network", "mlp", "--sparsity", "0.8", "--epochs", "1", "--runs", "1"]
+    done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["method"] for row in rows] == ["nn_relief", "i_spasp", "bernoulli_units"]
+    for row in rows:
+        assert row["greatest_difference"] < 1e-3 and row["bytes_smaller"] < row["bytes_masked"]
 
 
 @pytest.mark.parametrize("method", ["nn_relief", "i_spasp", "bernoulli_units"])
