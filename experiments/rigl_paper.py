@@ -40,11 +40,14 @@ PAPER = Paper("rigl", "RigL", {
     "static_er98": Arm("static, ER, 98 %", Static(), 0.98, **EQUAL),
     "rigl_er98": Arm("RigL, ER, 98 %", RigL(), 0.98, **EQUAL),
     "rigl": Arm("RigL, 99 % / 89 %", RigL(distribution=layers(0.99, 0.89), until=UNTIL), 0.975, published="1.44 (1.48), alive 408-100-69", **TABLE),
+    "rigl_glorot": Arm(
+        "the same from Glorot's weights", RigL(distribution=layers(0.99, 0.89), until=UNTIL), 0.975, **TABLE | {"initialisation": GLOROT},
+    ),
     "restarted": Arm(
         "RigL+, 96 % / 86 % of what is alive", RigLRestarted(first=layers(0.99, 0.89), distribution=layers(0.96, 0.86), until=UNTIL),
         0.975, published="1.57 (1.69), alive 375-62-51", **TABLE,
     ),
-}, per_arm={"rigl": 3, "restarted": 3})  # fmt: skip
+}, per_arm={"rigl": 3, "rigl_glorot": 1, "restarted": 3})  # fmt: skip
 
 
 def report(rows: list[dict]) -> Iterator[str]:
