@@ -18,13 +18,15 @@ UPDATES = 100_000
 TRAINING = TrainingSpec(
     optimizer="sgd", learning_rate=0.1, momentum=0.95, batch=100, precision="bfloat16", schedule=ScheduleSpec(name="cosine")
 )
+# With the paper's momentum and this rate dropout did not settle in a trial; without dropout it did.
+GENTLER = TRAINING.model_copy(update={"momentum": 0.9})
 COMMON = {
-    "sparsity": 0.0, "training": TRAINING, "epochs": -(-UPDATES // 550), "network": NetworkSpec(name="mlp", hidden=(1024,) * 3),
+    "sparsity": 0.0, "epochs": -(-UPDATES // 550), "network": NetworkSpec(name="mlp", hidden=(1024,) * 3),
     "initialisation": HE,
 }  # fmt: skip
 PAPER = Paper("dropout", "Dropout", {
-    "dropout": Arm("dropout, max-norm 2", Dropout(dropout=0.5, inputs=0.2, max_norm=2.0), published="1.06 (1 M updates)", **COMMON),
-    "standard": Arm("no dropout", Dense(), published="1.60", **COMMON),
+    "dropout": Arm("dropout, max-norm 2", Dropout(dropout=0.5, inputs=0.2, max_norm=2.0), training=GENTLER, published="1.06 (1 M updates)", **COMMON),
+    "standard": Arm("no dropout", Dense(), training=TRAINING, published="1.60", **COMMON),
 }, seeds=2)  # fmt: skip
 
 
