@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from evosparse.errors import SpecError
 from evosparse.nets import Connections, Layer, Network
+from evosparse.nets.augmented import AugmentedNetwork
+from evosparse.sparsify.budget import Positions, best_of_all
 
 Units = NDArray[np.bool_]
 
@@ -17,12 +19,9 @@ def expect_chain(network: Network, method: str) -> None:
     """Refuse a network of which it is not known which layer reads which.
 
     Raises:
-        SpecError: its module is no nn.Sequential of known parts, or its layers do not follow each other.
+        SpecError: its module is no nn.Sequential of known parts.
     """
-    pairs = zip(network.layers[:-1], network.layers[1:])
-    if network.plan is None or any(
-        len(after.shape) > 1 and after.shape[1] % before.shape[0] for before, after in pairs
-    ):
+    if network.plan is None and not isinstance(network, AugmentedNetwork):
         raise SpecError(
             f"{method}: expected a chain of layers (nn.Sequential of known parts), in which each reads the last, got a module"
             " of another form; use a named network, or a method that removes weights and not units"
@@ -55,7 +54,10 @@ def weights_between(network: Network, units: Sequence[np.ndarray]) -> float:
     sums, total = [float(own.sum()) for own in units], 0.0
     for index, layer in enumerate(network.layers):
         outputs = sums[index] if index < len(sums) else layer.shape[0]
-        inputs = sums[index - 1] * inputs_of_unit(layer, len(units[index - 1])) if index else layer.fan_in
+        inputs = float(layer.fan_in)
+        if index:
+            before = len(units[index - 1])
+            inputs += inputs_of_unit(layer, before) * (sums[index - 1] - before)
         total += outputs * inputs
     return total
 
@@ -77,7 +79,7 @@ def without(
         if index < len(doomed):
             stays &= ~doomed[index][own // layer.fan_in]
         if outgoing and index:
-            stays &= ~doomed[index - 1][own % layer.fan_in // inputs_of_unit(layer, len(doomed[index - 1]))]
+            stays &= ~np.append(doomed[index - 1], False)[units_read(layer, own, len(doomed[index - 1]))]
         left.append(own[stays])
     return left
 
@@ -85,18 +87,30 @@ def without(
 def inputs_of_unit(layer: Layer, units: int) -> int:
     """Return how many inputs of a layer's unit come from each unit of the layer before.
 
-    The input of a convolution, and of a layer behind one, has several places for each unit of the layer before.
+    The input of a convolution, and of a layer behind one, has several places for each unit of the layer before. What is
+    left over are constants (see `nets.augmented`); a constant beside a single unit counts as that unit's.
     """
     return layer.fan_in // units
+
+
+def units_read(layer: Layer, connections: np.ndarray, units: int) -> np.ndarray:
+    """Return which unit of the layer before each connection reads; for constants, the number of units.
+
+    Args:
+        layer: that reads.
+        connections: (connections,) flat indices of its weights.
+        units: of the layer before.
+    """
+    return np.minimum(connections % layer.fan_in // inputs_of_unit(layer, units), units)
 
 
 def heard(layers: Sequence[Layer], connections: Connections) -> list[Units]:
     """Return which units of each hidden layer are read by the next one."""
     found = []
     for before, after, own in zip(layers[:-1], layers[1:], connections[1:], strict=True):
-        units = np.zeros(before.shape[0], bool)
-        units[np.unique(own % after.fan_in // inputs_of_unit(after, before.shape[0]))] = True
-        found.append(units)
+        units = np.zeros(before.shape[0] + 1, bool)
+        units[units_read(after, own, before.shape[0])] = True
+        found.append(units[:-1])
     return found
 
 
@@ -106,4 +120,35 @@ def without_unheard(layers: Sequence[Layer], connections: Connections) -> list[n
     for index in range(len(layers) - 2, -1, -1):
         units = heard(layers[index : index + 2], left[index : index + 2])[0]
         left[index] = left[index][units[left[index] // layers[index].fan_in]]
+    return left
+
+
+def heard_best(
+    layers: Sequence[Layer], scores: Sequence[np.ndarray], count: int, existing: Sequence[Positions]
+) -> list[Positions]:
+    """Return the positions of the greatest scores of which each is into a unit that is read, as many as asked for.
+
+    Those into units that nothing reads give way to the best ones of the others, again and again.
+
+    Args:
+        layers: of the network.
+        scores: for each layer, one score for each of its positions.
+        count: how many in all.
+        existing: for each layer, its positions.
+    """
+    left = without_unheard(layers, best_of_all(scores, count, existing))
+    while missing := count - sum(map(len, left)):
+        told = [*heard(layers, left), np.ones(layers[-1].shape[0], bool)]
+        free = [
+            told[index][own // layer.fan_in] & ~np.isin(own, left[index], assume_unique=True)
+            for index, (layer, own) in enumerate(zip(layers, existing, strict=True))
+        ]
+        added = best_of_all(
+            [score[place] for score, place in zip(scores, free, strict=True)],
+            missing,
+            [own[place] for own, place in zip(existing, free, strict=True)],
+        )
+        if not sum(map(len, added)):
+            break
+        left = [np.sort(np.concatenate(both)) for both in zip(left, added, strict=True)]
     return left

@@ -92,7 +92,7 @@ def test_the_first_mask_of_a_method_is_that_of_its_own_campaign(method: str, blo
     assert first.key != second.key
 
 
-@pytest.mark.parametrize("method", ["nn_relief", "i_spasp", "bernoulli_units"])
+@pytest.mark.parametrize("method", ["i_spasp", "bernoulli_units"])
 def test_what_whole_units_leave_of_the_budget_is_filled(method: str, blobs: DataSet) -> None:
     search = masks.Genetic(sparsity=0.7, population=2, elites=1, start=masks.StartSpec(methods=(method,), epochs=2))
     made = problem(search, blobs)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch.func import functional_call
+from torch.nn import functional
 
 from evosparse.nets import Network
 from evosparse.nets.device import configured
@@ -162,6 +163,7 @@ def gated(
     found = dict(tensors)
     for layer, xi in zip(network.layers[1:], present, strict=True):
         columns = xi.repeat_interleave(inputs_of_unit(layer, len(xi)))
+        columns = functional.pad(columns, (0, layer.fan_in - len(columns)), value=1.0)  # constants are always there
         found[layer.parameter] = (tensors[layer.parameter].reshape(layer.shape[0], -1) * columns).view(layer.shape)
     return found
 

@@ -17,7 +17,7 @@ from evosparse.nets.device import configured
 from evosparse.sparsify.base import Sparsifier, method
 from evosparse.sparsify.budget import best
 from evosparse.sparsify.cohort import Cohort, State
-from evosparse.sparsify.units import Units, expect_chain, expect_units, weights_between, without
+from evosparse.sparsify.units import Units, expect_chain, expect_units, inputs_of_unit, weights_between, without
 
 Read = Callable[[torch.Tensor], torch.Tensor]
 
@@ -114,6 +114,10 @@ def reading(
         functional_call(module, tensors, (torch.from_numpy(np.array(x)),))
     hook.remove()
     hidden, weight = caught[0], tensors[layer.parameter]
+    if isinstance(reader, nn.Linear):  # constants are no units
+        units = network.layers[index].shape[0]
+        own_inputs = units * inputs_of_unit(layer, units)
+        hidden, weight = hidden[:, :own_inputs], weight[:, :own_inputs]
     shape = hidden.shape[1:]
 
     def read(activities: torch.Tensor) -> torch.Tensor:

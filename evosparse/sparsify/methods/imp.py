@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from evosparse.nets import Connections, Population, ScheduleSpec, TrainingSpec
 from evosparse.nets.paced import PacedPopulation
@@ -23,7 +23,7 @@ class IMP(Magnitude):
 
     Attributes:
         retraining: the schedule, see `RetrainingSchedule`.
-        retrain_epochs: of all rounds together; None for as many as the first training has.
+        retrain_epochs: of each retraining; None for ``round_epochs`` between cuts and a whole training behind the last.
         norm: what ALLR measures the loss of a cut by: all parameters, or the ``weights`` alone.
 
     ALLR's factor in the last retraining is the measure ``retraining_rate``.
@@ -38,13 +38,13 @@ class IMP(Magnitude):
 
     def sparsify(self, cohort: Cohort) -> None:
         for turn in range(2, self.rounds_of(cohort) + 2):
-            self._schedule(cohort).expect_fitting(self._epochs(cohort, turn))
+            self._schedule(cohort).expect_fitting(self.epochs_of(cohort, turn))
         super().sparsify(cohort)
 
     def begin(
         self, cohort: Cohort, connections: Sequence[Connections], states: Sequence[State] | None, turn: int
     ) -> int:
-        epochs = self._epochs(cohort, turn)
+        epochs = self.epochs_of(cohort, turn)
         if turn == 1:
             cohort.begin(connections, epochs, self.first_training(cohort))
             return epochs
@@ -67,20 +67,17 @@ class IMP(Magnitude):
         """Return how dense networks are trained."""
         return cohort.training
 
-    def budgeted(self, cohort: Cohort) -> tuple[int, int]:
-        """Return the epochs of the first training and of all retraining."""
+    def epochs_of(self, cohort: Cohort, turn: int) -> int:
+        """Return the epochs of the training before a cut, or behind the last one (see `Pruning.begin`)."""
         first = cohort.epochs if self.round_epochs is None else self.round_epochs
-        return first, self.retrain_epochs or cohort.epochs
-
-    def _epochs(self, cohort: Cohort, turn: int) -> int:
-        first, rest = self.budgeted(cohort)
-        rounds = self.rounds_of(cohort)
-        return first if turn == 1 else rest * (turn - 1) // rounds - rest * (turn - 2) // rounds
+        if turn == 1:
+            return first
+        return self.retrain_epochs or (cohort.epochs if turn > self.rounds_of(cohort) else first)
 
     def _schedule(self, cohort: Cohort) -> RetrainingSchedule:
-        first, _ = self.budgeted(cohort)
         steps = -(-len(cohort.train.x) // cohort.training.batch)
-        return RetrainingSchedule(self.retraining, self.first_training(cohort).schedule, max(1, first), steps)
+        original = self.first_training(cohort).schedule
+        return RetrainingSchedule(self.retraining, original, max(1, self.epochs_of(cohort, 1)), steps)
 
     def _rate(self, cohort: Cohort, number: int, kept: Connections, epochs: int) -> float:
         """Return a network's factor of the learning rate behind a cut, which the population has not seen yet."""
@@ -97,7 +94,7 @@ class IMP(Magnitude):
             for every in (before, kept)
         )
         removed = 1 - sum(map(len, kept)) / max(1, sum(map(len, before)))
-        return adaptive_start(whole, left, removed, epochs, self.budgeted(cohort)[0])
+        return adaptive_start(whole, left, removed, epochs, max(1, self.epochs_of(cohort, 1)))
 
 
 @method
@@ -105,23 +102,19 @@ class BIMP(IMP):
     """Budgeted IMP: dense training and retraining together last as long as one training of another method.
 
     Attributes:
-        dense_share: of the epochs, for the dense training, whose learning rate falls linearly to zero.
+        dense_share: of the epochs, for the dense training, whose learning rate falls linearly to zero; the rest is
+            divided among the rounds. Where ``round_epochs`` is given, it says how long the trainings are, as for `IMP`.
     """
 
     method: Literal["bimp"] = "bimp"
     dense_share: float = Field(0.5, gt=0, lt=1)
 
-    @model_validator(mode="after")
-    def _budget_alone(self) -> BIMP:
-        if (self.round_epochs, self.retrain_epochs) != (None, None):
-            raise ValueError(
-                "bimp divides the epochs of one training by dense_share; leave round_epochs and retrain_epochs out, or take imp"
-            )
-        return self
-
     def first_training(self, cohort: Cohort) -> TrainingSpec:
         return cohort.training.model_copy(update={"schedule": ScheduleSpec(name="linear")})
 
-    def budgeted(self, cohort: Cohort) -> tuple[int, int]:
+    def epochs_of(self, cohort: Cohort, turn: int) -> int:
+        if self.round_epochs is not None:
+            return super().epochs_of(cohort, turn)
         first = max(1, round(self.dense_share * cohort.epochs))
-        return first, max(0, cohort.epochs - first)
+        rest, rounds = cohort.epochs - first, self.rounds_of(cohort)
+        return first if turn == 1 else rest * (turn - 1) // rounds - rest * (turn - 2) // rounds

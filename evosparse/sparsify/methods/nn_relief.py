@@ -10,10 +10,10 @@ from pydantic import Field
 from evosparse.nets import Connections, Layer, Network
 from evosparse.nets.reading import mean_inputs
 from evosparse.sparsify.base import method
-from evosparse.sparsify.budget import Positions, best_of_all
+from evosparse.sparsify.budget import Positions
 from evosparse.sparsify.cohort import Cohort
 from evosparse.sparsify.pruning import Pruning, Scores
-from evosparse.sparsify.units import expect_chain, without_unheard
+from evosparse.sparsify.units import expect_chain, heard_best, without_unheard
 
 
 @method
@@ -29,7 +29,7 @@ class NNRelief(Pruning):
         kernel_alpha: of convolutions.
         examples: training examples by which activities are measured.
         rounds: cuts. One before the last never leaves fewer weights than the sparsity allows; the last one reaches it, by the
-            alpha, one for all units, that leaves as many. What nothing reads then goes too, so there may be fewer.
+            alpha, one for all units, that leaves as many.
 
     Deviations: biases take part in the sums and stay where the unit does; of equal s the first ones are kept, not all dropped;
     the published code lets every unit lose one weight even at alpha = 1, and chooses the epoch on the test set.
@@ -44,10 +44,6 @@ class NNRelief(Pruning):
 
     def expect_fitting(self, network: Network, sparsity: float) -> None:
         expect_chain(network, self.method)
-
-    def sparsify(self, cohort: Cohort) -> None:
-        super().sparsify(cohort)
-        cohort.allowed = cohort.connections
 
     def scores(self, cohort: Cohort, number: int, connections: Connections, turn: int) -> Scores:
         """Return for each weight the share of what its unit is told by it and by all that tell less: kept if above 1 - alpha."""
@@ -71,11 +67,12 @@ class NNRelief(Pruning):
                 own if alpha == 1 else own[score > 1 - alpha]
                 for own, score, alpha in zip(existing, scores, alphas, strict=True)
             ]
+            kept = without_unheard(layers, kept)
             if sum(map(len, kept)) >= wanted:
-                return without_unheard(layers, kept)
+                return kept
         # Each layer's own alpha stands at zero, so that those of linear layers and of convolutions are cut side by side.
         relative = [score - (1 - alpha) for score, alpha in zip(scores, alphas, strict=True)]
-        return without_unheard(layers, best_of_all(relative, wanted, existing))
+        return heard_best(layers, relative, wanted, existing)
 
 
 def shares(layer: Layer, signals: np.ndarray, bias: np.ndarray) -> np.ndarray:
