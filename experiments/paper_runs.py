@@ -81,7 +81,10 @@ class Watched(Cohort):
         super().begin(*arguments, **named)
         self._trainings.append(self.label)
 
-    def advance(self, epochs: int, final: bool = False, before_step: Callable | None = None, after_epoch: Callable | None = None) -> None:
+    def advance(
+        self, epochs: int, final: bool = False, before_step: Callable | None = None, after_epoch: Callable | None = None,
+        train: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
         def looking(minibatch: Callable) -> bool:
             if self.population.steps and self.population.steps % 100 == 0:
                 self.look()
@@ -90,7 +93,8 @@ class Watched(Cohort):
         if final and not epochs:
             self.look()
         for epoch in range(epochs):
-            super().advance(1, final, looking if final and self._observe == "steps" else before_step)
+            own = None if train is None else lambda _, epoch=epoch: train(epoch)
+            super().advance(1, final, looking if final and self._observe == "steps" else before_step, train=own)
             if self._observe == "all" or (final and (self._observe == "epoch" or epoch == epochs - 1)):
                 self.look()
             if after_epoch is not None and epoch < epochs - 1:
@@ -193,7 +197,8 @@ def train(arm: Arm, seeds: Sequence[int]) -> list[dict]:
             "test_best": max(one[3] for one in last), "validation": result.measures["validation_accuracy"],
             "alive": [value for key, value in result.measures.items() if key.startswith("alive_")],
             "training_multiply_adds": result.measures["training_multiply_adds"], "epochs": result.measures["epochs"],
-            "further": dict(cohort.further[number]), "seconds": seconds, "trainings": ladder(seen) if arm.observe != "epoch" else [],
+            "seconds": seconds, "trainings": ladder(seen) if arm.observe != "epoch" else [],
+            **({"further": dict(cohort.further[number])} if cohort.further[number] else {}),
         })  # fmt: skip
     return rows
 

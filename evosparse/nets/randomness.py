@@ -34,6 +34,10 @@ class Purpose(IntEnum):
     NOISE = 2
     MODULE = 3
     INPUT_NOISE = 4
+    SAMPLING = 5
+    PRIVACY = 6
+    CARRIERS = 7
+    SUPPORT = 8
 
 
 def generator(seed: int, purpose: Purpose, number: int) -> np.random.Generator:

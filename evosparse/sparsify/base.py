@@ -136,4 +136,5 @@ def as_method(value: object, base: Path | None = None) -> Sparsifier:
         return kind.model_validate(own)
     except ValidationError as error:
         complaints = explain(error, kind)
-        raise SpecError("; ".join(f"{values['method']}.{'.'.join(map(str, one.key))}: {one.text}" for one in complaints)) from None
+        told = (f"{'.'.join(map(str, (values['method'], *one.key)))}: {one.text}" for one in complaints)
+        raise SpecError("; ".join(told)) from None
