@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from evosparse.errors import SpecError
-from evosparse.nets import Connections, Layer
+from evosparse.nets import Layer
 from evosparse.section import Section
 from evosparse.sparsify.cohort import Cohort
 from evosparse.sparsify.units import expect_chain, without
