@@ -168,19 +168,24 @@ def draw(rows: Sequence[Mapping], folder: Path = PAPERS) -> list[Path]:
     files = []
     for name in dict.fromkeys(row["data"] for row in rows):
         own = [row for row in rows if row["data"] == name]
-        figure = Figure(figsize=(9, 6), layout="constrained")
+        figure = Figure(figsize=(10, 7), layout="constrained")
         axes = figure.add_subplot()
-        styles = [(marker, line) for line in ("-", "--", ":") for marker in "os^Dvx*P"]
-        for (marker, line), method in zip(styles, sorted({row["method"] for row in own if row["sparsity"]})):
+        # No two methods share marker, line and shade; evolution is the thick black one.
+        looks = [(marker, line, shade) for line, shade in (("-", ".0"), ("--", ".35"), (":", ".0"), ("-", ".6")) for marker in "os^Dvx*P"]
+        methods = sorted({row["method"] for row in own if row["sparsity"]} - {EVOLVED})
+        for (marker, line, shade), method in zip([("o", "-", ".0"), *looks[1:]], [EVOLVED, *methods]):
             points = []
             for level in sorted({row["sparsity"] for row in own if row["method"] == method}):
                 found = interval([100 * row["test"] for row in own if (row["method"], row["sparsity"]) == (method, level)])
                 points.append((100 * (1 - level), found.mean, found.half_width))
+            if not points:
+                continue
             x, y, halves = zip(*points)
-            axes.errorbar(x, y, halves, marker=marker, linestyle=line, capsize=2, label=method)
+            width = 3 if method == EVOLVED else 1
+            axes.errorbar(x, y, halves, marker=marker, linestyle=line, color=shade, linewidth=width, capsize=2, label=method)
         dense = [100 * row["test"] for row in own if row["method"] == "dense"]
         if dense:
-            axes.axhline(mean(dense), color="black", linewidth=0.8, label="dense")
+            axes.axhline(mean(dense), color="black", linewidth=0.8, label="dense", dashes=(8, 3))
         axes.set(xscale="log", xlabel="weights that exist, %", ylabel="test accuracy, %", title=name)
         densities = sorted({100 * (1 - row["sparsity"]) for row in own if row["sparsity"]})
         axes.set_xticks(densities, [f"{density:g}" for density in densities])
