@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from safetensors.numpy import save_file
 
 from evosparse.engine.seeds import SeedKey
@@ -62,8 +61,9 @@ def test_a_connectivity_that_could_not_be_found_again_is_not_saved(tmp_path: Pat
 
 
 def test_samples_become_a_grid_of_pixels(tmp_path: Path) -> None:
+    images = pytest.importorskip("PIL.Image")
     path = save_grid(X[:5], (3, 3), tmp_path / "samples.png", columns=3, magnify=2)
-    with Image.open(path) as picture:
+    with images.open(path) as picture:
         pixels = np.asarray(picture)
     assert pixels.shape == (2 * (2 * 4 + 1), 2 * (3 * 4 + 1))
     seen = pixels[::2, ::2]
@@ -78,8 +78,10 @@ def test_pictures_say_what_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):  # fmt: skip
         with pytest.raises(SpecError, match=words):
             save_grid(images, (3, 3), tmp_path / name)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "PIL", None)
+        with pytest.raises(StoreError, match=r"pip install 'evosparse\[plots\]'"):
+            save_grid(X, (3, 3), tmp_path / "a.png")
+    pytest.importorskip("PIL")
     with pytest.raises(StoreError, match="cannot be written"):
         save_grid(X, (3, 3), tmp_path / "no folder" / "a.png")
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(StoreError, match=r"pip install 'evosparse\[plots\]'"):
-        save_grid(X, (3, 3), tmp_path / "a.png")
