@@ -23,9 +23,9 @@ from evosparse.sparsify.methods.i_spasp import reading, recovered, share
 from evosparse.sparsify.units import without
 
 FILE = PAPERS / "i_spasp.jsonl"
-DENSE = TrainingSpec(optimizer="adam", learning_rate=1.2e-3, batch=100)
+DENSE = TrainingSpec(optimizer="adam", learning_rate=1e-3, batch=100)
 TUNING = TrainingSpec(optimizer="sgd", learning_rate=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, batch=100)
-EPOCHS, EXAMPLES, RANDOM = 10, 1280, 20
+EPOCHS, EXAMPLES, RANDOM = 5, 1280, 20
 RATIOS = (0.05, 0.10, 0.30, 0.50)
 WAYS = ("i-SpaSP", "i-SpaSP abs", "sum of H", "row norm of W0", "norm(H_i) norm(W1_i)", "random")
 MEASURED = {

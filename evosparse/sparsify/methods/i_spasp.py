@@ -35,7 +35,7 @@ class ISpaSP(Sparsifier):
     greatest activity, and at the cut random units may serve better.
 
     Attributes:
-        importance: the sum of Y with its sign, or of its magnitude (``abs``).
+        importance: the sum of Y with its sign, or its magnitude (``abs``).
         first_residual: V begins with what the layer makes of H, ``without`` its bias or ``with_bias`` (the published code).
         turns: repetitions at most; they end when I stays the same, which changes nothing.
         examples: training examples for H.
@@ -160,9 +160,9 @@ def recovered(
     for _ in range(turns):
         wanted = hidden.clone().requires_grad_()
         (slopes,) = torch.autograd.grad(read(wanted), wanted, residual)
-        slopes = slopes.abs() if importance == "abs" else slopes
+        sums = slopes.sum(dim=(0, 2), dtype=torch.float64)
         candidates = chosen.copy()
-        candidates[best(slopes.sum(dim=(0, 2), dtype=torch.float64).numpy(), 2 * count)] = True
+        candidates[best((sums.abs() if importance == "abs" else sums).numpy(), 2 * count)] = True
         places = np.flatnonzero(candidates)
         before, chosen = chosen, np.zeros_like(chosen)
         chosen[places[best(activity[places], count)]] = True
