@@ -56,6 +56,14 @@ class Move:
             stack.write(there, number, indices, self._values(name, number, moment, anew=False))
         return there
 
+    def carry(self, optimizer: torch.optim.Optimizer, into: torch.optim.Optimizer, stacks: Mapping[str, AnyStack]) -> None:
+        """Give the optimizer of new stacks what that of the stacks until now remembers (see `moment`)."""
+        for name, stack in stacks.items():
+            before = self._before[name].values
+            for key, value in optimizer.state[before].items():
+                moves = isinstance(value, torch.Tensor) and value.shape == before.shape
+                into.state[stack.values][key] = self.moment(name, stack, value) if moves else value
+
     def _values(self, name: str, number: int, tensor: torch.Tensor, anew: bool) -> np.ndarray:
         indices = self._indices[name][number]
         if name not in self._grown or not len(self._grown[name][number][0]):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from evosparse.nets.device import configured
+from evosparse.nets.moves import Move
 from evosparse.nets.population import Population
 
 
@@ -23,6 +25,16 @@ class PacedPopulation(Population):
     def __init__(self, rates: Sequence[float], *arguments: object) -> None:
         self._rates = np.asarray(rates, np.float32)
         super().__init__(*arguments)
+
+    @configured()
+    def adopt_moments(self, before: Population) -> None:
+        """Let the optimizer go on with the moments that it had in another training, where connections are left of that.
+
+        Args:
+            before: the same networks, with these connections and perhaps others.
+        """
+        move = Move(self.network, before._kernel.stacks, self._connections, None)
+        move.carry(before._optimizer, self._optimizer, self._kernel.stacks)
 
     def _use(self, *arguments: object) -> None:
         super()._use(*arguments)

@@ -319,13 +319,9 @@ class Population:
 
     def _move(self, kernel: KernelName, connections: Sequence[Connections], grown: Grown | None = None) -> None:
         """Go on with another kernel, or with other connections in one that cannot be changed in place."""
-        before, optimizer = self._kernel.stacks, self._optimizer
-        move = Move(self.network, before, connections, grown)
+        optimizer, move = self._optimizer, Move(self.network, self._kernel.stacks, connections, grown)
         self._use(kernel, connections, partial(move.fill, device=self._device))
-        for name, stack in self._kernel.stacks.items():
-            for key, value in optimizer.state[before[name].values].items():
-                moves = isinstance(value, torch.Tensor) and value.shape == before[name].values.shape
-                self._optimizer.state[stack.values][key] = move.moment(name, stack, value) if moves else value
+        move.carry(optimizer, self._optimizer, self._kernel.stacks)
 
     def _train_epoch(
         self, x: torch.Tensor, y: torch.Tensor, absolute: bool, before_step: BeforeStep | None

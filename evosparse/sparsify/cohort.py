@@ -98,6 +98,7 @@ class Cohort:
         epochs_trained: so far.
         allowed: for each network and layer, the flat indices at which weights may exist; None for all.
         further: for each network, what a method measures beside what all of them do.
+        selected: of each network, the state of the best of the epochs from which one is chosen.
 
     Raises:
         DataError: the examples are a test set.
@@ -249,7 +250,7 @@ class Cohort:
             Sparsified(
                 self.connections[number],
                 self.population.state(number),
-                self._selected[number],
+                self.selected[number],
                 self._measures(number, float(evaluation.accuracy[number]), float(evaluation.loss[number])),
             )
             for number in range(len(self))
@@ -266,7 +267,7 @@ class Cohort:
         """Choose the best epoch anew from here on: those before were of networks with more weights."""
         self._qualities: list[np.ndarray] = []
         self._best = np.full(len(self), -np.inf)
-        self._selected: list[State] = [{}] * len(self)
+        self.selected: list[State] = [{}] * len(self)
         self._chosen = False
 
     def _choose(self) -> None:
@@ -276,7 +277,7 @@ class Cohort:
         quality = np.where(np.isnan(quality), -np.inf, quality)
         self._qualities.append(quality)
         for number in np.flatnonzero((quality > self._best) | (not self._chosen)):
-            self._selected[number] = self.population.state(int(number))
+            self.selected[number] = self.population.state(int(number))
         self._best = np.maximum(self._best, quality)
         self._chosen = True
 

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from evosparse.nets import Connections, Network
+from evosparse.nets.population import BeforeStep
 from evosparse.nets.sparsity import Distribution, counts
 from evosparse.sparsify.base import Sparsifier
 from evosparse.sparsify.budget import Positions, best, best_of_all
@@ -96,6 +97,10 @@ class Pruning(Sparsifier):
         cohort.begin(connections, epochs, training, redraw, states=None if redraw else states)
         return epochs
 
+    def train(self, cohort: Cohort, epochs: int, before_step: BeforeStep | None = None) -> None:
+        """Train before a cut; what the population is then is scored."""
+        cohort.advance(epochs, before_step=before_step)
+
     def after_cut(self, cohort: Cohort, connections: Sequence[Connections], turn: int) -> None:
         """Do something with what a cut left; by default nothing. The cohort's population may be replaced."""
 
@@ -124,7 +129,7 @@ class Pruning(Sparsifier):
     def _train(self, cohort: Cohort, epochs: int, early: list[State] | None) -> list[State] | None:
         """Train before a cut; in the first round remember the networks at the step to which they are set back."""
         if early is not None or self.reset != "rewind":
-            cohort.advance(epochs)
+            self.train(cohort, epochs)
             return early
         states: list[State] = []
 
@@ -133,7 +138,7 @@ class Pruning(Sparsifier):
                 states.extend(cohort.population.state(number) for number in range(len(cohort)))
             return False
 
-        cohort.advance(epochs, before_step=remember)
+        self.train(cohort, epochs, remember)
         return states or self._states(cohort)
 
     def _set_back(self, cohort: Cohort, early: list[State] | None) -> list[State] | None:

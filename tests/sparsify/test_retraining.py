@@ -132,3 +132,26 @@ def test_bimp_trains_no_longer_than_other_methods() -> None:
         made = cohort(epochs=7)
         BIMP(rounds=rounds).sparsify(made)
         assert made.epochs_trained == 7
+
+
+@pytest.mark.parametrize("kernel", ["dense", "packed"])
+@pytest.mark.parametrize("training", [{"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "adam"}], ids=["momentum", "adam"])
+def test_moments_of_what_is_left_go_on_where_that_is_asked_for(kernel: str, training: dict[str, object]) -> None:
+    """At one constant rate, and one step an epoch, a retraining with its moments is a cut in the middle of a training."""
+    options = {"kernel": kernel, "learning_rate": 0.02, "batch": len(DATA.train.x), **training}
+    found = {}
+    for choice in ("keep_masked", "reset"):
+        made = cohort((0, 1), 0.6, epochs=8, **options)
+        IMP(retraining="ft", momentum_at_prune=choice).sparsify(made)
+        found[choice] = [made.population.state(number) for number in range(2)]
+    whole = cohort((0, 1), 0.6, epochs=16, **options)
+    whole.begin(whole.dense, 16)
+    whole.advance(8)
+    whole.cut(made.connections)
+    whole.advance(8)
+    for number in range(2):
+        expected = whole.population.state(number)
+        for name, value in expected.items():
+            np.testing.assert_allclose(found["keep_masked"][number][name], value, rtol=1e-3, atol=1e-5)
+        apart = [np.abs(found["reset"][number][layer.parameter] - expected[layer.parameter]).max() for layer in NETWORK.layers]
+        assert min(apart) > 1e-3

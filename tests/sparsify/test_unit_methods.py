@@ -14,7 +14,7 @@ from torch.nn import functional
 from evosparse.errors import SpecError
 from evosparse.nets import Layer, NetworkSpec, build, multilayer_perceptron
 from evosparse.nets.reading import mean_inputs
-from evosparse.sparsify import SCL, BernoulliUnits, ISpaSP, NNRelief
+from evosparse.sparsify import SCL, BernoulliUnits, Cohort, ISpaSP, NNRelief
 from evosparse.sparsify.learning import Learner, minibatches
 from evosparse.sparsify.methods.bernoulli_units import gated, kept_units, pairwise
 from evosparse.sparsify.methods.i_spasp import reading, recovered, share, unit_counts
@@ -79,6 +79,49 @@ def test_alpha_of_one_removes_nothing() -> None:  # NR2
     made = cohort(sparsity=0.0)
     for result in sparsified(NNRelief(alpha=1.0, kernel_alpha=1.0, rounds=3), made):
         assert result.measures["density"] == 1
+
+
+def test_the_least_of_a_unit_goes_at_alpha_of_one_where_that_is_asked_for() -> None:
+    signals, bias = np.array([[3.0, 1.0, 2.0], [3.0, 2.0, 4.0]]), np.array([5.0, 1.0])
+    found = shares(Layer("own", (2, 3)), signals, bias, drop_least=True).reshape(2, 3)
+    assert (found == 0).tolist() == [[False, True, False], [False] * 3]  # of the second unit the bias is the least
+    made = cohort((0,), 0.0)
+    made.begin(made.dense, 1)
+    kept = NNRelief(alpha=1.0, always_drop_one=True, rounds=2)._kept(made, 0, made.connections[0], 1)
+    for layer, own in zip(NETWORK.layers, kept, strict=True):
+        assert len(own) == layer.size  # biases are zero at first, and the least
+
+
+@pytest.mark.parametrize("select", ["validation", "last"])
+def test_what_a_training_came_to_at_its_best_epoch_is_cut(select: str) -> None:
+    seen, states = [], []
+
+    class Seen(NNRelief):
+        def scores(self, made: Cohort, number: int, *rest: object) -> object:
+            states.append((number, made.population.state(number)))
+            return super().scores(made, number, *rest)
+
+    class Watched(Cohort):
+        def _choose(self) -> None:
+            seen.append([self.population.state(number) for number in range(len(self))])
+            super()._choose()
+
+    numbers = tuple(range(6))
+    made = cohort(numbers, kind=Watched, epochs=6, learning_rate=0.05)
+    sparsified(Seen(rounds=1, select=select), made)
+    plain = cohort(numbers, epochs=6, learning_rate=0.05)
+    plain.begin(plain.dense, 6)
+    best = np.full(6, -1.0)
+    wanted: list[object] = [None] * 6
+    for _ in range(6):
+        plain.population.train(DATA.train.x, DATA.train.y, 1)
+        accuracy = plain.population.accuracy(DATA.validation.x, DATA.validation.y)
+        for number in np.flatnonzero(accuracy > best) if select == "validation" else numbers:
+            wanted[number] = plain.population.state(int(number))
+        best = np.maximum(best, accuracy)
+    for number, state in states:
+        assert all(np.array_equal(state[name], value) for name, value in wanted[number].items())
+    assert select == "last" or len(seen) == 12  # both trainings choose, each among its own epochs
 
 
 @pytest.mark.parametrize("sparsity", [0.3, 0.8, 0.95])

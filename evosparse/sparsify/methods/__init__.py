@@ -12,6 +12,7 @@ from evosparse.sparsify.methods.imp import BIMP, IMP
 from evosparse.sparsify.methods.lottery import LotteryTicket
 from evosparse.sparsify.methods.lsg import LSG
 from evosparse.sparsify.methods.magnitude import Magnitude
+from evosparse.sparsify.methods.ncg import NCG
 from evosparse.sparsify.methods.nn_relief import NNRelief
 from evosparse.sparsify.methods.random_pruning import Random
 from evosparse.sparsify.methods.rigl import RigL
@@ -24,7 +25,7 @@ from evosparse.sparsify.methods.synflow import SynFlow
 from evosparse.sparsify.methods.wasap import WASAP, WASSP
 
 __all__ = [
-    "BIMP", "GMP", "IMP", "LSG", "SCL", "SET", "SNIP", "WASAP", "WASSP", "BernoulliUnits", "CTREseq", "CTREsim", "Dense", "Dropout",
+    "BIMP", "GMP", "IMP", "LSG", "NCG", "SCL", "SET", "SNIP", "WASAP", "WASSP", "BernoulliUnits", "CTREseq", "CTREsim", "Dense", "Dropout",
     "EdgePopup", "GraSP", "Han", "ISpaSP", "LotteryTicket", "Magnitude", "NNRelief", "Random", "RigL", "RigLRestarted", "Static",
     "SynFlow",
 ]  # fmt: skip

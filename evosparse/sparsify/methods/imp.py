@@ -25,16 +25,17 @@ class IMP(Magnitude):
         retraining: the schedule, see `RetrainingSchedule`.
         retrain_epochs: of each retraining; None for ``round_epochs`` between cuts and a whole training behind the last.
         norm: what ALLR measures the loss of a cut by: all parameters, or the ``weights`` alone.
+        momentum_at_prune: each retraining has a fresh optimizer (``reset``), or goes on with the moments of the weights that
+            are left (``keep_masked``). The published code keeps those of removed weights too.
 
     ALLR's factor in the last retraining is the measure ``retraining_rate``.
-
-    Deviation: each retraining has a fresh optimizer; the published code keeps moments, those of removed weights too.
     """
 
     method: Literal["imp"] = "imp"
     retraining: Retraining = "allr"
     retrain_epochs: int | None = Field(None, ge=1)
     norm: Literal["all", "weights"] = "all"
+    momentum_at_prune: Literal["reset", "keep_masked"] = "reset"
 
     def sparsify(self, cohort: Cohort) -> None:
         for turn in range(2, self.rounds_of(cohort) + 2):
@@ -53,6 +54,7 @@ class IMP(Magnitude):
             cohort.further[number]["retraining_rate"] = rate
         training = cohort.training.model_copy(update={"schedule": self._schedule(cohort)})
         redraw = self.redraw and turn > self.rounds_of(cohort)
+        before = cohort.population
         cohort.begin(
             connections,
             epochs,
@@ -61,6 +63,9 @@ class IMP(Magnitude):
             states=None if redraw else states,
             kind=partial(PacedPopulation, rates),
         )
+        if self.momentum_at_prune == "keep_masked" and not redraw:
+            assert isinstance(cohort.population, PacedPopulation)
+            cohort.population.adopt_moments(before)
         return epochs
 
     def first_training(self, cohort: Cohort) -> TrainingSpec:

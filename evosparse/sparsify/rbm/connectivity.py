@@ -158,6 +158,8 @@ class NCG(Connectivity):
     Attributes:
         density: p, with which the connections are drawn.
         rate_ratio: how many times the weights' learning rate that of the scores is.
+        exact: after each minibatch all scores move by one amount, so that as many are above .5 as ``density`` says. Ours: the
+            published connectivity finds a density of its own, most often near .6.
 
     Deviation: scores of columns that may not lose connections (label units) are 1; in the published code they are
     whatever lay in memory, and unused.
@@ -166,6 +168,7 @@ class NCG(Connectivity):
     connectivity: Literal["ncg"] = "ncg"
     density: float = Field(0.5, gt=0, le=1)
     rate_ratio: float = Field(5.0, gt=0)
+    exact: bool = False
 
     def draw(self, shape: tuple[int, int], free: int, rng: np.random.Generator, dtype: np.dtype) -> Connections:
         """Draw the connections, and scores that match them."""
@@ -178,9 +181,17 @@ class NCG(Connectivity):
         """Move the scores, and make and cut connections by them."""
         free = connections.free
         scores, active = connections.scores[:, :free], connections.active[:, :free]
+        count = max(1, round(self.density * scores.size))
+        if self.exact and count == scores.size:  # there is nothing to choose
+            active[:] = 1
+            return
         step = weights[:, :free] * gradient[:, :free]
         step *= scores.dtype.type(self.rate_ratio * rate)
         scores += step
+        if self.exact:
+            first = scores.size - count
+            below, above = np.partition(scores, (first - 1, first), axis=None)[first - 1 : first + 1]
+            scores += scores.dtype.type(_THRESHOLD - (below + above) / 2)
         np.clip(scores, 0, 1, out=scores)
         between = scores == _THRESHOLD
         # Large machines are bound by memory: all are compared at once, and the few at one half, if any, put back.
