@@ -13,7 +13,7 @@ from paper_runs import HE, Arm, Paper, percent
 from evosparse.nets import NetworkSpec, TrainingSpec
 from evosparse.sparsify import BernoulliUnits
 
-TRAINING = TrainingSpec(optimizer="adam", learning_rate=1.2e-3, batch=60)
+TRAINING = TrainingSpec(optimizer="adam", learning_rate=1.2e-3, batch=100)
 MEASURED = {("300-100", 3e-4): "93-52 / .56 / 98.0", ("300-100", 1e-3): "49-29 / .80 / 97.6",
             ("600-200", 3e-4): "105-49 / .76 / 98.0", ("600-200", 1e-3): "53-26 / .91 / 97.6"}  # fmt: skip
 PAPER = Paper("bernoulli_units", "Variational Bernoulli units", {

@@ -215,6 +215,9 @@ class Starts:
         bench: data, network and training of the search.
         totals: number of weights of each mask.
 
+    Raises:
+        SpecError: a method cannot do with the network, or with so few weights.
+
     Attributes:
         labels: of the method of each mask.
         members: the candidates of generation zero, once they were proposed.
@@ -225,6 +228,12 @@ class Starts:
         methods = len(spec.methods)
         self.tasks = [StartTask(place % methods, place // methods, int(total)) for place, total in enumerate(totals)]
         self.labels = [spec.labels[task.method] for task in self.tasks]
+        size = sum(layer.size for layer in bench.network.layers)
+        for task, label in zip(self.tasks[:methods], self.labels, strict=False):
+            try:
+                spec.methods[task.method].expect_fitting(bench.network, 1 - task.total / size)
+            except SpecError as error:
+                raise SpecError(f"search.start: {label}: {error}") from None
         self.stage = Stage(Starter(), StartBench(bench, spec), StartTask)
         self.members: list[Candidate] = []
         self.costs: list[dict[str, float]] = []

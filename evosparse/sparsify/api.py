@@ -18,6 +18,7 @@ from evosparse.sparsify.cohort import Sparsified
 from evosparse.sparsify.compact import Compact, compact
 from evosparse.sparsify.fitness import Bench, accuracy, module_of
 from evosparse.sparsify.genome import Recipe
+from evosparse.sparsify.problem import expect_fitting
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,4 +123,6 @@ def sparsify(
     default = InitialisationSpec(weights="module" if own else "he_normal", mask_aware=False)
     bench = Bench(examples, architecture, training, initialisation or default, epochs)
     recipes = [Recipe(as_method(method), sparsity, number) for number in range(seeds)]
+    if recipes:
+        expect_fitting(recipes[0], architecture)
     return [SparseNetwork(architecture, result) for result in bench.sparsify(recipes, seed, device)]

@@ -76,7 +76,7 @@ def test_generation_zero_is_shared_evenly_by_masks_of_exactly_the_asked_total(bl
     assert [candidate.genome.count for candidate in front.search.ask(SeedKey(3).child("ask", 0))] == totals
 
 
-@pytest.mark.parametrize("method", ["snip", "magnitude", "rigl"])
+@pytest.mark.parametrize("method", ["snip", "magnitude", "rigl", "ncg"])
 def test_the_first_mask_of_a_method_is_that_of_its_own_campaign(method: str, blobs: DataSet) -> None:
     search = masks.Genetic(sparsity=0.7, population=2, elites=1, start=masks.StartSpec(methods=(method,), epochs=2))
     made = problem(search, blobs)

@@ -125,6 +125,7 @@ def test_machines_are_paid_for() -> None:
     machines = 11 * 13 + 7 * (11 + 3)
     kept = sum(map(len, result.connections))
     assert result.measures["training_multiply_adds"] == 53 * (2 * 9 * machines + 3 * kept)
+    assert result.measures["epochs"] == 2 + 1
 
 
 def test_weights_of_machines_are_only_used_where_that_is_asked_for() -> None:

@@ -47,7 +47,7 @@ class NCG(Pruning):
     Attributes:
         scope: over the whole network, too, ranks within a layer are compared, as shares: each layer keeps an equal share.
         connectivity: that of the machines: learnt, or one of its controls, ``random`` or ``dense`` (kept by |W| alone).
-        machine_epochs: of each machine; None for those of a whole training.
+        machine_epochs: of each machine; None for those of a whole training. They count once, however many layers there are.
         steps: k of CD-k.
         batch: examples of a machine's minibatch.
         rate: of a machine's weights and biases.
@@ -92,6 +92,8 @@ class NCG(Pruning):
     def begin(
         self, cohort: Cohort, connections: Sequence[Connections], states: Sequence[State] | None, turn: int
     ) -> int:
+        if turn > 1:  # machines were trained
+            cohort.charge([0] * len(cohort), self._epochs(cohort))
         epochs = super().begin(cohort, connections, states, turn)
         return epochs if self.tuned or turn <= self.rounds_of(cohort) else 0
 
@@ -134,12 +136,15 @@ class NCG(Pruning):
             # All connections of the targets are there, as label units have theirs.
             rng = key.child("connections", index).rng()
             machine.connections = spec.connectivity.draw(machine.weights.shape, layer.fan_in, rng, machine.dtype)
-            machine.fit(x, epochs=cohort.epochs if self.machine_epochs is None else self.machine_epochs)
+            machine.fit(x, epochs=self._epochs(cohort))
             cohort.costs[number] += (2 * self.steps + 3) * machine.weights.size * len(x) * machine.epochs
             machines.append(machine)
             with threadpool_limits(1, "blas"):
                 inputs = binarise(machine.hidden_probabilities(x), key.child("hidden", index))
         return machines
+
+    def _epochs(self, cohort: Cohort) -> int:
+        return cohort.epochs if self.machine_epochs is None else self.machine_epochs
 
     def _connectivity(self, density: float) -> Connectivity:
         if self.connectivity == "dense":

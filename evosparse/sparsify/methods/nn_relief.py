@@ -44,7 +44,7 @@ class NNRelief(Pruning):
     examples: int = Field(1000, ge=1)
     rounds: int = Field(5, ge=1)
     round_epochs: int | None = Field(None, ge=0)
-    select: Literal["validation", "last"] = "validation"
+    select: Literal["last", "validation"] = "last"
     always_drop_one: bool = False
 
     def expect_fitting(self, network: Network, sparsity: float) -> None:
