@@ -80,7 +80,8 @@ def test_a_search_does_not_begin_with_masks_of_a_method_that_cannot_do_with_the_
 ) -> None:
     source = Path(__file__).read_text()
     body = source[source.index("class Residual") : source.index("def convolutional")]
-    (tmp_path / f"residual_{name}.py").write_text(f"import torch\nfrom torch import nn\n\n\n{body}\n\ndef build(shape, classes):\n    return Residual()\n")
+    module = f"import torch\nfrom torch import nn\n\n\n{body}\n\ndef build(shape, classes):\n    return Residual()\n"
+    (tmp_path / f"residual_{name}.py").write_text(module)
     file = tmp_path / "started.yaml"
     file.write_text(
         f"name: started\nkind: masks\ndata: digits\nnetwork: {{module: residual_{name}.py:build}}\n"
