@@ -42,6 +42,14 @@ FILE = PAPERS / "sparsifiers_table.jsonl"
 TRAINING = TrainingSpec(learning_rate=3e-3, batch=50, schedule=ScheduleSpec(name="cosine"))
 
 
+FAMILIES = {
+    "chosen before training": ("snip", "grasp", "synflow", "ncg", "static", "random", "edge_popup"),
+    "pruned after training, or in it": ("magnitude", "han", "lottery", "imp", "bimp", "gmp", "nn_relief"),
+    "exchanged in training": ("set", "rigl", "rigl_restarted", "ctre_sim", "ctre_seq", "wasap", "wassp"),
+    "whole units, and learnt masks": ("i_spasp", "bernoulli_units", "scl"),
+}
+
+
 @dataclass(frozen=True)
 class Set:
     """One data set of the table.
@@ -162,38 +170,45 @@ def report(rows: Sequence[Mapping]) -> Iterator[str]:
 
 
 def draw(rows: Sequence[Mapping], folder: Path = PAPERS) -> list[Path]:
-    """Draw accuracy against density for each data set, readable in black and white; the lowest are left out."""
+    """Draw accuracy against density for each data set, a panel for each family; evolution and dense networks are in all.
+
+    Black and white: within a panel no two methods share marker and line. The lowest points are left out.
+    """
     from matplotlib.figure import Figure
 
     files = []
     for name in dict.fromkeys(row["data"] for row in rows):
         own = [row for row in rows if row["data"] == name]
-        figure = Figure(figsize=(10, 7), layout="constrained")
-        axes = figure.add_subplot()
-        # No two methods share marker, line and shade; evolution is the thick black one.
-        looks = [(marker, line, shade) for line, shade in (("-", ".0"), ("--", ".35"), (":", ".0"), ("-", ".6")) for marker in "os^Dvx*P"]
-        methods = sorted({row["method"] for row in own if row["sparsity"]} - {EVOLVED})
-        for (marker, line, shade), method in zip([("o", "-", ".0"), *looks[1:]], [EVOLVED, *methods]):
-            points = []
-            for level in sorted({row["sparsity"] for row in own if row["method"] == method}):
-                found = interval([100 * row["test"] for row in own if (row["method"], row["sparsity"]) == (method, level)])
-                points.append((100 * (1 - level), found.mean, found.half_width))
-            if not points:
-                continue
-            x, y, halves = zip(*points)
-            width = 3 if method == EVOLVED else 1
-            axes.errorbar(x, y, halves, marker=marker, linestyle=line, color=shade, linewidth=width, capsize=2, label=method)
+        rest = tuple({row["method"] for row in own if row["sparsity"]} - {EVOLVED}.union(*FAMILIES.values()))
+        panels = {title: [one for one in methods if any(row["method"] == one for row in own)] for title, methods in FAMILIES.items()}
+        panels |= {"others": sorted(rest)} if rest else {}
+        figure = Figure(figsize=(10, 4 * -(-len(panels) // 2)), layout="constrained")
+        every = figure.subplots(-(-len(panels) // 2), 2, sharex=True, sharey=True, squeeze=False).flat
         dense = [100 * row["test"] for row in own if row["method"] == "dense"]
-        if dense:
-            axes.axhline(mean(dense), color="black", linewidth=0.8, label="dense", dashes=(8, 3))
-        axes.set(xscale="log", xlabel="weights that exist, %", ylabel="test accuracy, %", title=name)
-        densities = sorted({100 * (1 - row["sparsity"]) for row in own if row["sparsity"]})
-        axes.set_xticks(densities, [f"{density:g}" for density in densities])
-        axes.set_xticks([], minor=True)
+        for axes, (title, methods) in zip(every, panels.items(), strict=False):
+            for place, method in enumerate([*methods, EVOLVED]):
+                points = []
+                for level in sorted({row["sparsity"] for row in own if row["method"] == method}):
+                    found = interval([100 * row["test"] for row in own if (row["method"], row["sparsity"]) == (method, level)])
+                    # Beside each other, so that intervals can be told apart.
+                    points.append((100 * (1 - level) * 1.02 ** (place - len(methods) / 2), found.mean, found.half_width))
+                if points:
+                    look = {"color": "black", "linewidth": 2.5} if method == EVOLVED else {"color": (".0", ".45")[place % 2], "linewidth": 1}
+                    marker, line = ("o", "-") if method == EVOLVED else ("s^Dvx*P"[place % 7], ("-", "--", ":")[place % 3])
+                    axes.errorbar(*zip(*points, strict=True), marker=marker, linestyle=line, capsize=2, markersize=5, label=method, **look)
+            if dense:
+                axes.axhline(mean(dense), color="black", linewidth=0.8, label="dense", dashes=(8, 3))
+            axes.set(xscale="log", title=title)
+            axes.legend(loc="lower right", fontsize="small")
+            densities = sorted({100 * (1 - row["sparsity"]) for row in own if row["sparsity"]})
+            axes.set_xticks(densities, [f"{density:g}" for density in densities])
+            axes.set_xticks([], minor=True)
         # What fails altogether would press the rest into a line; it is in the table.
         low, high = np.percentile([100 * row["test"] for row in own], [15, 100])
         axes.set_ylim(low - 0.2 * (high - low), high + 0.05 * (high - low))
-        figure.legend(loc="outside right center", fontsize="small")
+        figure.supxlabel("weights that exist, %")
+        figure.supylabel("test accuracy, %")
+        figure.suptitle(name)
         files.append(folder / f"sparsifiers_{name}.png")
         figure.savefig(files[-1], dpi=110)
     return files
