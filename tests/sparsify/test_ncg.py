@@ -89,7 +89,7 @@ def flat(data: SearchData) -> SearchData:
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
 def test_a_network_that_is_not_tuned_classifies_as_its_machine(digits: SearchData, sparsity: float) -> None:
     network = multilayer_perceptron((64,), 10, (50,), "sigmoid")
-    method, machines = NCG(reset="finetune", tuned=False, machine_epochs=10), []
+    method, machines = NCG(weights="machines", tuned=False, machine_epochs=10), []
 
     class Spied(Cohort):
         def advance(self, epochs: int, *rest: object, **options: object) -> None:
@@ -160,7 +160,7 @@ def convolutional() -> nn.Module:
     [
         (inspect_module(convolutional, (1, 8, 8), 3, "convolutional"), NCG(), ["linear layers alone", "(2, 1, 3, 3)", "another method"]),
         (multilayer_perceptron((5,), 3, ()), NCG(), ["at least one hidden", "output (3, 5)"]),
-        (multilayer_perceptron((5,), 3, (4,)), NCG(reset="finetune"), ["sigmoids", "reset: finetune", "activation: sigmoid"]),
+        (multilayer_perceptron((5,), 3, (4,)), NCG(weights="machines"), ["sigmoids", "weights: initial", "activation: sigmoid"]),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(network: object, method: NCG, words: list[str]) -> None:

@@ -16,13 +16,12 @@ from torch import nn
 
 from evosparse.engine.seeds import SeedKey
 from evosparse.errors import SpecError
-from evosparse.nets import Connections, Network
+from evosparse.nets import Network
 from evosparse.nets.plan import Elementwise
-from evosparse.nets.sparsity import Distribution
-from evosparse.sparsify.base import method
-from evosparse.sparsify.budget import ScoreError
+from evosparse.nets.sparsity import Distribution, counts
+from evosparse.sparsify.base import Sparsifier, method
+from evosparse.sparsify.budget import ScoreError, best
 from evosparse.sparsify.cohort import Cohort, State
-from evosparse.sparsify.pruning import Pruning, Scores
 from evosparse.sparsify.rbm.connectivity import NCG as LearntConnectivity
 from evosparse.sparsify.rbm.connectivity import Connections as MachineConnections
 from evosparse.sparsify.rbm.connectivity import Connectivity, Dense, Random
@@ -33,25 +32,25 @@ from evosparse.sparsify.units import expect_chain
 
 
 @method
-class NCG(Pruning):
+class NCG(Sparsifier):
     """Boltzmann machines learn which connections the layers of a network have; the network is trained behind them.
 
         a machine for each hidden layer, the first one first: its visible units are what the layer reads, and those of the
             last machine also the targets, whose connections are the output layer's
         each is trained as `evosparse.sparsify.rbm.NCG` has it, with as many connections as the layers keep
-        keep the greatest scores A~, of equal ones those of the greatest |W|
+        keep the greatest scores A~, of equal ones those of the greatest |W|; train what is left
 
-    With ``reset: finetune`` the network, whose activation must be the sigmoid, begins with the weights of the machines; with
-    ``tuned: false`` it stays so, and one of a single hidden layer then classifies as its machine does. See `Pruning`.
+    With ``weights: machines`` and ``tuned: false`` a network of a single hidden layer classifies as its machine does.
 
     Attributes:
-        scope: over the whole network, too, ranks within a layer are compared, as shares: each layer keeps an equal share.
+        distribution: of the sparsity over the layers.
         connectivity: that of the machines: learnt, or one of its controls, ``random`` or ``dense`` (kept by |W| alone).
         machine_epochs: of each machine; None for those of a whole training. They count once, however many layers there are.
         steps: k of CD-k.
         batch: examples of a machine's minibatch.
         rate: of a machine's weights and biases.
         rate_ratio: how many times that the scores' is.
+        weights: what the network begins with: its own initial weights, or those of the machines, which are of sigmoids.
         tuned: train the network behind the machines.
 
     Deviations: the source has one machine and no network, and finds a density of its own, where an exact one is kept here.
@@ -60,7 +59,6 @@ class NCG(Pruning):
     """
 
     method: Literal["ncg"] = "ncg"
-    scope: Literal["global", "layer"] = "layer"
     distribution: Distribution = Distribution(distribution="er", output_floor=0)
     connectivity: Literal["ncg", "random", "dense"] = "ncg"
     machine_epochs: int | None = Field(None, ge=0)
@@ -68,10 +66,11 @@ class NCG(Pruning):
     batch: int = Field(50, ge=1)
     rate: float = Field(0.1, gt=0)
     rate_ratio: float = Field(5.0, gt=0)
+    weights: Literal["initial", "machines"] = "initial"
     tuned: bool = True
 
     def expect_fitting(self, network: Network, sparsity: float) -> None:
-        super().expect_fitting(network, sparsity)
+        counts(network.layers, sparsity, self.distribution)
         expect_chain(network, self.method)
         layers = network.layers
         if len(layers) < 2 or any(len(layer.shape) != 2 for layer in layers):
@@ -80,48 +79,47 @@ class NCG(Pruning):
                 f"{self.method}: expected linear layers alone, and at least one hidden one, got {came}; take such a network, or"
                 " another method"
             )
-        if self.reset != "init":
+        if self.weights == "machines":
             between = [step.module for step in network.plan or () if isinstance(step, Elementwise)]
             biases = [f"{layer.name}.bias" in network.unmasked for layer in layers]
             if len(between) != len(layers) - 1 or not all(isinstance(own, nn.Sigmoid) for own in between) or not all(biases):
                 raise SpecError(
-                    f"{self.method}: expected a network of sigmoids with biases where it begins with the weights of machines"
-                    f" (reset: {self.reset}); choose activation: sigmoid, or reset: init"
+                    f"{self.method}: expected a network of sigmoids with biases where it begins with the weights of machines;"
+                    " choose activation: sigmoid, or weights: initial"
                 )
 
-    def begin(
-        self, cohort: Cohort, connections: Sequence[Connections], states: Sequence[State] | None, turn: int
-    ) -> int:
-        if turn > 1:  # machines were trained
-            cohort.charge([0] * len(cohort), self._epochs(cohort))
-        epochs = super().begin(cohort, connections, states, turn)
-        return epochs if self.tuned or turn <= self.rounds_of(cohort) else 0
+    def sparsify(self, cohort: Cohort) -> None:
+        """Learn connections, network by network, then train the networks as one population."""
+        connections, states = [], []
+        for number, replicate in enumerate(cohort.replicates):
+            kept = counts(cohort.network.layers, replicate.sparsity, self.distribution)
+            state, order = self._judged(cohort.network, self._learn(cohort, number, kept))
+            connections.append([best(own.reshape(-1), count) for own, count in zip(order, kept, strict=True)])
+            states.append(state)
+        cohort.charge([0] * len(cohort), self._epochs(cohort))
+        cohort.begin(connections, cohort.epochs, states=states if self.weights == "machines" else None)
+        cohort.advance(cohort.epochs if self.tuned and not cohort.masks_alone else 0, final=True)
 
-    def scores(self, cohort: Cohort, number: int, connections: Connections, turn: int) -> Scores:
-        """Train the machines, give the network their weights, and return the ranks of its connections (see `Pruning`)."""
-        layers, machines = cohort.network.layers, self._learn(cohort, number, turn)
-        state, order = dict(cohort.population.state(number)), []
-        for layer, machine in zip(layers[:-1], machines, strict=True):
+    @staticmethod
+    def _judged(network: Network, machines: Sequence[RBM]) -> tuple[State, list[np.ndarray]]:
+        """Return what machines say of a network: its parameters, and the ranks of each layer's connections."""
+        state, order = {}, []
+        for layer, machine in zip(network.layers[:-1], machines, strict=True):
             told = slice(0, layer.fan_in)
             state[layer.parameter] = machine.weights[:, told]
             state[f"{layer.name}.bias"] = machine.hidden_bias
             order.append(ranks(machine.connections, machine.weights)[:, told])
         # Targets are the last visible units of the last machine; unknown ones are one half, which is a part of the bias.
-        last, inputs = layers[-1], layers[-2].fan_in
+        last, inputs = network.layers[-1], layer.fan_in
         links, biases = machine.parameters.weights[:, inputs:].T, machine.visible_bias[inputs:]
         state[f"{layer.name}.bias"] = machine.hidden_bias + links.sum(axis=0) / 2
         constants = np.repeat(biases[:, None], last.fan_in - links.shape[1], axis=1)
         state[last.parameter], state[f"{last.name}.bias"] = np.concatenate([links, constants], axis=1), biases
-        order.append(ranks(None, state[last.parameter]))
-        cohort.population.load(number, state)
-        return [own.reshape(-1)[places] for own, places in zip(order, connections, strict=True)]
+        return state, [*order, ranks(None, state[last.parameter])]
 
-    def _learn(self, cohort: Cohort, number: int, turn: int) -> list[RBM]:
-        """Return the trained machines of a network's hidden layers."""
-        layers, budget = cohort.network.layers, self.budget(cohort, number, turn)
-        if self.scope == "global":
-            budget = tuple(budget[0] * layer.size / cohort.size for layer in layers)
-        key = cohort.replicates[number].key.child("machines", turn)
+    def _learn(self, cohort: Cohort, number: int, budget: Sequence[int]) -> list[RBM]:
+        """Return the trained machines of a network's hidden layers, of which each keeps so many connections."""
+        layers, key = cohort.network.layers, cohort.replicates[number].key.child("machines", 1)
         inputs = binary(cohort.train.x.reshape(len(cohort.train.x), -1), key.child("inputs"))
         targets, machines = states_of(cohort.train.y, cohort.network.classes, key.child("targets")), []
         for index, (layer, kept) in enumerate(zip(layers[:-1], budget, strict=False)):
