@@ -19,7 +19,7 @@ from evosparse.errors import SpecError
 from evosparse.nets import Connections, Network, configured
 from evosparse.nets.plan import leaves
 from evosparse.nets.slots import Slot
-from evosparse.sparsify.units import Units, heard, inputs_of_unit, without
+from evosparse.sparsify.units import Units, expect_chain, heard, inputs_of_unit, without
 
 State = Mapping[str, np.ndarray]
 
@@ -64,13 +64,14 @@ def compact(network: Network, connections: Connections, state: State) -> Compact
         state: parameters by name, removed weights as zeros.
 
     Raises:
-        SpecError: it is not known which layer reads which.
+        SpecError: it is not known which layer reads which units.
     """
     if network.plan is None:
         raise SpecError(
             "compact: expected a chain of layers (nn.Sequential of known parts), in which each reads the last, got a module of"
             " another form; export its tensors and masks instead"
         )
+    expect_chain(network, "compact")
     layers, state = network.layers, {name: np.array(value) for name, value in state.items()}
     left: list[np.ndarray] = [
         np.arange(layer.size) if own is None else np.asarray(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,25 @@ Units = NDArray[np.bool_]
 
 
 def expect_chain(network: Network, method: str) -> None:
-    """Refuse a network of which it is not known which layer reads which.
+    """Refuse a network of which it is not known which layer reads which units.
 
     Raises:
-        SpecError: its module is no nn.Sequential of known parts.
+        SpecError: its module is no nn.Sequential of known parts, or something between two layers mixes units.
     """
     if network.plan is None and not isinstance(network, AugmentedNetwork):
         raise SpecError(
             f"{method}: expected a chain of layers (nn.Sequential of known parts), in which each reads the last, got a module"
             " of another form; use a named network, or a method that removes weights and not units"
         )
+    for before, after in pairwise(network.layers):
+        units, convolution = before.shape[0], len(after.shape) > 2
+        # Of a linear layer one input that is left over is a constant; a convolution in groups reads fewer channels.
+        if after.shape[1] != units if convolution else after.fan_in < units or after.fan_in % units > 1:
+            raise SpecError(
+                f"{method}: expected layers that read whole units of the one before, got {after.name} with {after.shape[1]} inputs"
+                f" behind {before.name} with {units} units; leave out what mixes or divides units between them, or use a method"
+                " that removes weights and not units"
+            )
 
 
 def expect_units(network: Network, sparsity: float, method: str) -> None:

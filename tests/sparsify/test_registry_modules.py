@@ -77,6 +77,26 @@ def test_a_user_s_module_is_made_sparse_or_refused(name: str, form: str, images:
 
 
 @pytest.mark.parametrize("name", sorted(CHAINS | {"ncg"}))
+@pytest.mark.parametrize(
+    "between", [(nn.Unflatten(1, (4, 10)), nn.AvgPool1d(2), nn.Flatten()), (nn.Unflatten(1, (20, 2)), nn.MaxPool1d(2), nn.Flatten())]
+)
+def test_methods_of_units_refuse_what_mixes_them(name: str, between: tuple[nn.Module, ...], images: SearchData) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 40), nn.ReLU(), *between, nn.Linear(20, 10))
+    with pytest.raises(SpecError, match="whole units of the one before, got 6 with 20 inputs behind 1 with 40 units"):
+        evosparse.sparsify(module, images, name, 0.5, epochs=1)
+
+
+@pytest.mark.parametrize("name", sorted(CHAINS))
+def test_methods_of_units_refuse_convolutions_in_groups(name: str, images: SearchData) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10))
+    with pytest.raises(SpecError, match="whole units of the one before, got 2 with 1 inputs behind 0 with 8 units"):
+        evosparse.sparsify(module, images, name, 0.5, epochs=1)
+    [pruned] = evosparse.sparsify(module, images, "random", 0.5, epochs=1)
+    with pytest.raises(SpecError, match="compact: expected layers that read whole units"):
+        pruned.compact()
+
+
+@pytest.mark.parametrize("name", sorted(CHAINS | {"ncg"}))
 def test_a_search_does_not_begin_with_masks_of_a_method_that_cannot_do_with_the_network(
     name: str, tmp_path: Path, evosparse: Evosparse
 ) -> None:

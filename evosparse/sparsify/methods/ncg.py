@@ -110,9 +110,9 @@ class NCG(Sparsifier):
             state[f"{layer.name}.bias"] = machine.hidden_bias
             order.append(ranks(machine.connections, machine.weights)[:, told])
         # Targets are the last visible units of the last machine; unknown ones are one half, which is a part of the bias.
-        last, inputs = network.layers[-1], layer.fan_in
-        links, biases = machine.parameters.weights[:, inputs:].T, machine.visible_bias[inputs:]
-        state[f"{layer.name}.bias"] = machine.hidden_bias + links.sum(axis=0) / 2
+        (*_, hidden, last), machine = network.layers, machines[-1]
+        links, biases = machine.parameters.weights[:, hidden.fan_in :].T, machine.visible_bias[hidden.fan_in :]
+        state[f"{hidden.name}.bias"] = machine.hidden_bias + links.sum(axis=0) / 2
         constants = np.repeat(biases[:, None], last.fan_in - links.shape[1], axis=1)
         state[last.parameter], state[f"{last.name}.bias"] = np.concatenate([links, constants], axis=1), biases
         return state, [*order, ranks(None, state[last.parameter])]
